@@ -1,0 +1,52 @@
+"""Outlast: machine-learning runs that outlast your connection.
+
+`import outlast` costs next to nothing: each public name is imported when it is first used. This
+file is also part of the kit that travels into a job's own environment, where only the run-side
+names exist; hence Python 3.8 and the standard library.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, Dict
+
+__version__ = "0.1.0"
+
+# Public name -> the module that defines it.
+_HOMES: Dict[str, str] = {
+    "Run": "outlast.runtime",
+    "get_context": "outlast.runtime",
+    "start_logging": "outlast.runtime",
+    "run": "outlast.runtime",
+    "submit": "outlast.sdk",
+    "get_run": "outlast.sdk",
+    "runs": "outlast.sdk",
+    "Workspace": "outlast.sdk",
+    "Experiment": "outlast.sdk",
+    "RunHandle": "outlast.sdk",
+    "Output": "outlast.sdk",
+    "OutlastError": "outlast.errors",
+    "NotFound": "outlast.errors",
+    "Conflict": "outlast.errors",
+    "Refused": "outlast.errors",
+    "Unreachable": "outlast.errors",
+    "Invalid": "outlast.errors",
+}
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604
+
+if not os.path.isdir(os.path.join(os.path.dirname(__file__), "sdk")):  # noqa: PTH112, PTH118, PTH120
+    # This is the kit inside a job. An installed Outlast in the job's environment completes it.
+    for _entry in sys.path:
+        _other = os.path.join(_entry, "outlast")  # noqa: PTH118
+        if _other not in __path__ and os.path.isdir(os.path.join(_other, "sdk")):  # noqa: PTH112, PTH118
+            __path__.append(_other)
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'outlast' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(home), name)
