@@ -74,7 +74,9 @@ class Invalid(OutlastError):
     """A value isn't allowed."""
 
     @classmethod
-    def field(cls, field: str, value: object, remedy: str, *, hint: Optional[str] = None) -> Invalid:
+    def field(
+        cls, field: str, value: object, remedy: str, *, hint: Optional[str] = None
+    ) -> Invalid:
         """The usual form: which field, which value, and what would be right."""
         shown = repr(value)
         if len(shown) > 120:

@@ -28,7 +28,9 @@ def check_run_id(value: str) -> str:
     """Return `value` if it may name a run's folder; raise Invalid otherwise."""
     if not isinstance(value, str) or not _RUN_ID.fullmatch(value):
         raise Invalid.field(
-            "id", value, "use 1 to 100 letters, digits, '.', '_' or '-', beginning with one of the first two"
+            "id",
+            value,
+            "use 1 to 100 letters, digits, '.', '_' or '-', beginning with one of the first two",
         )
     return value
 

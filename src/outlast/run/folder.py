@@ -1,0 +1,48 @@
+"""The names inside a run's folder; FORMATS.md tells what each file holds.
+
+Only names: whoever opens one of these says so in its own verb.
+"""
+
+from __future__ import annotations
+
+import os
+
+# Journals (append-only, never renamed).
+EVENTS = "events"  # records, written by the run's supervisor
+DECISIONS = "decisions"  # records, written by the server
+OUTPUT = "output"  # bytes: stdout and stderr of the job, in the order written
+LOGGED_PREFIX = "logged."  # records, one journal for each process of the script that logs
+
+# Written once, by rename.
+SPEC = "spec.json"
+END = "end.json"  # the supervisor's last word; exists = the supervisor has nothing more to do
+MANIFEST = "manifest.json"
+
+# Others.
+LAUNCH = "launch.json"  # 0600: real environment and command of the next attempt; gone at the end
+LEASE = "lease"  # its mtime is the supervisor's heartbeat
+SOCKET = "control.sock"
+SUPERVISOR_LOG = "supervisor.log"  # stays empty unless the supervisor itself fails
+WORK = "work"  # working folder of a run that runs on a snapshot
+UPLOADS = "uploads"  # files that the script handed over by upload_file and the like
+
+
+class RunFolder:
+    """The paths of one run."""
+
+    __slots__ = ("path",)
+
+    def __init__(self, path: str) -> None:
+        self.path = os.path.abspath(path)
+
+    @property
+    def run_id(self) -> str:
+        return os.path.basename(self.path)
+
+    def file(self, name: str) -> str:
+        """The path of the file that one of this module's constants names."""
+        return os.path.join(self.path, name)
+
+    def logged(self, writer: str) -> str:
+        """The journal of one logging process; `writer` is unique to that process."""
+        return os.path.join(self.path, LOGGED_PREFIX + writer)

@@ -1,0 +1,308 @@
+"""What was asked for: the run's spec, written once and never changed.
+
+`RunSpec.from_dict` is the only way in, for a request, a file or a keyword call alike: an unknown
+field, a wrong type or a value out of range is Invalid, naming the field, the value and the remedy.
+Units stand at the end of each name.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
+
+from outlast.errors import Invalid
+from outlast.ids import check_name, check_run_id
+
+FORMAT = 1
+KINDS = ("command", "interactive")
+SOURCE_KINDS = ("in_place", "snapshot")
+LEFTOVERS = ("wait", "terminate", "fail")
+ON_LOGGED_ERROR = ("ignore", "warn", "fail")
+RETRY_ON = ("lost", "failed")
+
+# 30 days, the default of ScriptRunConfig in Azure ML: a limit always exists.
+MAX_RUN_DURATION_S = 30 * 24 * 3600.0
+
+
+class Output(NamedTuple):
+    """A file or folder that the run must produce; absolute, or relative to its working folder."""
+
+    path: str
+    check: Tuple[str, ...] = ()  # a command that must exit 0; run in the working folder at the end
+    is_required: bool = True
+
+
+class Source(NamedTuple):
+    """Where the code is: run where it stands, or on a snapshot of the folder."""
+
+    kind: str
+    folder: str
+    digest: Optional[str] = None  # of the snapshot's manifest, once it is taken
+
+
+class Resources(NamedTuple):
+    """What the queue must set aside before the run may start."""
+
+    cpus: float = 1.0
+    memory_bytes: int = 0
+    gpus: int = 0
+
+
+class Limits(NamedTuple):
+    """What ends a run, whatever it does."""
+
+    max_run_duration_s: float = MAX_RUN_DURATION_S
+    memory_bytes: int = 0  # of the whole process tree; 0 = none
+    stop_grace_s: float = 10.0  # between TERM and KILL
+    leftovers_s: float = 300.0  # how long descendants may outlive the main process
+    idle_leftovers_s: float = 30.0  # the same for those that neither compute nor write
+    storage_s: float = 3600.0  # how long committing the outputs is tried
+
+
+class Policy(NamedTuple):
+    """What to do when something isn't plain."""
+
+    leftovers: str = "wait"
+    on_logged_error: str = "warn"
+    max_attempts: int = 1
+    retry_on: Tuple[str, ...] = ("lost",)
+    retry_exit_codes: Tuple[int, ...] = ()
+    retry_delay_s: float = 1.0  # doubled at each further attempt
+    retry_delay_max_s: float = 300.0
+
+
+class RunSpec(NamedTuple):
+    """A run as it was asked for."""
+
+    id: str
+    experiment: str = "default"
+    name: str = ""
+    kind: str = "command"
+    command: Tuple[str, ...] = ()  # as shown: secrets are starred out; launch.json has the real one
+    source: Optional[Source] = None
+    environment: Mapping[str, Any] = {}  # what to run in; {} = as the caller's own shell
+    variables: Mapping[str, Optional[str]] = {}  # asked-for variables; None = set, but not shown
+    parameters: Mapping[str, Any] = {}
+    outputs: Tuple[Output, ...] = ()
+    resources: Resources = Resources()
+    executor: str = "local"
+    limits: Limits = Limits()
+    policy: Policy = Policy()
+    after: Tuple[str, ...] = ()  # runs that must be Completed first
+    tags: Mapping[str, Optional[str]] = {}
+    properties: Mapping[str, str] = {}
+    parent: Optional[str] = None
+    retry_of: Optional[str] = None
+    created_ns: int = 0
+    created_by: str = ""
+    git: Mapping[str, Any] = {}  # commit, branch, is_dirty, remote without its user part
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Plain JSON values; `from_dict` reads it back to an equal spec."""
+        return {"format": FORMAT, **{key: _plain(item) for key, item in self._asdict().items()}}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> RunSpec:
+        """Check every field. Raises Invalid at the first that is wrong; nothing is changed."""
+        if not isinstance(data, Mapping):
+            raise Invalid.field("spec", data, "give an object")
+        values = dict(data)
+        if values.pop("format", FORMAT) != FORMAT:
+            raise Invalid.field("format", data["format"], f"this Outlast reads format {FORMAT}")
+        _refuse_unknown("", values, cls._fields)
+        return cls(**{field: _READERS[field](field, value) for field, value in values.items()})
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "_asdict"):
+        return {key: _plain(item) for key, item in value._asdict().items()}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def _refuse_unknown(where: str, values: Mapping[str, Any], known: Tuple[str, ...]) -> None:
+    for key in values:
+        if key not in known:
+            near = get_close_matches(str(key), known, 1)
+            meant = f"did you mean {near[0]!r}? " if near else ""
+            raise Invalid.field(
+                where + str(key), values[key], f"unknown field; {meant}known: {', '.join(known)}"
+            )
+
+
+def _text(field: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise Invalid.field(field, value, "give a string")
+    if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
+        raise Invalid.field(field, value, "remove NUL characters and lone surrogates")
+    return value
+
+
+def _texts(field: str, value: Any) -> Tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, (list, tuple)):
+        raise Invalid.field(field, value, "give a list of strings")
+    return tuple(_text(f"{field}[{index}]", item) for index, item in enumerate(value))
+
+
+def _number(
+    minimum: float, *, whole: bool = False, maximum: float = 1e18
+) -> Callable[[str, Any], Any]:
+    def read(field: str, value: Any) -> Any:
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not is_number or not minimum <= value <= maximum or (whole and int(value) != value):
+            kind = "a whole number" if whole else "a number"
+            raise Invalid.field(field, value, f"give {kind} of at least {minimum:g}")
+        return int(value) if whole else float(value)
+
+    return read
+
+
+def _choice(allowed: Tuple[str, ...]) -> Callable[[str, Any], str]:
+    def read(field: str, value: Any) -> str:
+        if value not in allowed:
+            raise Invalid.field(field, value, f"use one of: {', '.join(allowed)}")
+        return str(value)
+
+    return read
+
+
+def _choices(allowed: Tuple[str, ...]) -> Callable[[str, Any], Tuple[str, ...]]:
+    def read(field: str, value: Any) -> Tuple[str, ...]:
+        return tuple(_choice(allowed)(field, item) for item in _texts(field, value))
+
+    return read
+
+
+def _flag(field: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise Invalid.field(field, value, "give true or false")
+    return value
+
+
+def _named(field: str, value: Any) -> str:
+    return check_name(field, _text(field, value))
+
+
+def _maybe(read: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
+    return lambda field, value: None if value is None else read(field, value)
+
+
+def _mapping(read: Callable[[str, Any], Any]) -> Callable[[str, Any], Dict[str, Any]]:
+    def read_all(field: str, value: Any) -> Dict[str, Any]:
+        if not isinstance(value, Mapping):
+            raise Invalid.field(field, value, "give an object with names and values")
+        return {
+            check_name(f"{field} name", _text(f"{field} name", key)): read(f"{field}.{key}", item)
+            for key, item in value.items()
+        }
+
+    return read_all
+
+
+def _json(field: str, value: Any) -> Any:
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, float):
+        if value != value or value in (float("inf"), float("-inf")):
+            raise Invalid.field(field, value, "give a finite number, or a string")
+        return value
+    if isinstance(value, str):
+        return _text(field, value)
+    if isinstance(value, (list, tuple)):
+        return [_json(f"{field}[{index}]", item) for index, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        return {_text(f"{field} name", k): _json(f"{field}.{k}", item) for k, item in value.items()}
+    raise Invalid.field(field, value, "give a JSON value")
+
+
+def _part(kind: Any, readers: Dict[str, Callable[[str, Any], Any]]) -> Callable[[str, Any], Any]:
+    def read(field: str, value: Any) -> Any:
+        if isinstance(value, kind):
+            value = value._asdict()
+        if not isinstance(value, Mapping):
+            raise Invalid.field(field, value, f"give an object with {', '.join(kind._fields)}")
+        _refuse_unknown(field + ".", value, kind._fields)
+        try:
+            return kind(**{k: readers[k](f"{field}.{k}", item) for k, item in value.items()})
+        except TypeError as error:  # a required field is missing
+            raise Invalid.field(field, value, str(error).split(") ")[-1]) from None
+
+    return read
+
+
+def _outputs(field: str, value: Any) -> Tuple[Output, ...]:
+    if isinstance(value, str) or not isinstance(value, (list, tuple)):
+        raise Invalid.field(field, value, "give a list of outputs")
+    outputs: List[Output] = []
+    for index, item in enumerate(value):
+        entry = {"path": item} if isinstance(item, str) else item
+        output = _OUTPUT(f"{field}[{index}]", entry)
+        if not output.path.strip():
+            raise Invalid.field(f"{field}[{index}].path", output.path, "give a path")
+        outputs.append(output)
+    return tuple(outputs)
+
+
+_OUTPUT = _part(Output, {"path": _text, "check": _texts, "is_required": _flag})
+_RUN_IDS = lambda field, value: tuple(check_run_id(item) for item in _texts(field, value))  # noqa: E731
+
+_READERS: Dict[str, Callable[[str, Any], Any]] = {
+    "id": lambda field, value: check_run_id(value),
+    "experiment": _named,
+    "name": lambda field, value: value and _named(field, value),
+    "kind": _choice(KINDS),
+    "command": _texts,
+    "source": _maybe(
+        _part(
+            Source,
+            {"kind": _choice(SOURCE_KINDS), "folder": _text, "digest": _maybe(_text)},
+        )
+    ),
+    "environment": _mapping(_json),
+    "variables": _mapping(_maybe(_text)),
+    "parameters": _mapping(_json),
+    "outputs": _outputs,
+    "resources": _part(
+        Resources,
+        {
+            "cpus": _number(0),
+            "memory_bytes": _number(0, whole=True),
+            "gpus": _number(0, whole=True),
+        },
+    ),
+    "executor": _named,
+    "limits": _part(
+        Limits,
+        {
+            "max_run_duration_s": _number(0.001),
+            "memory_bytes": _number(0, whole=True),
+            "stop_grace_s": _number(0),
+            "leftovers_s": _number(0),
+            "idle_leftovers_s": _number(0),
+            "storage_s": _number(0),
+        },
+    ),
+    "policy": _part(
+        Policy,
+        {
+            "leftovers": _choice(LEFTOVERS),
+            "on_logged_error": _choice(ON_LOGGED_ERROR),
+            "max_attempts": _number(1, whole=True, maximum=1000),
+            "retry_on": _choices(RETRY_ON),
+            "retry_exit_codes": lambda field, value: tuple(
+                _number(0, whole=True, maximum=255)(field, item) for item in value
+            ),
+            "retry_delay_s": _number(0),
+            "retry_delay_max_s": _number(0),
+        },
+    ),
+    "after": _RUN_IDS,
+    "tags": _mapping(_maybe(_text)),
+    "properties": _mapping(_text),
+    "parent": _maybe(lambda field, value: check_run_id(value)),
+    "retry_of": _maybe(lambda field, value: check_run_id(value)),
+    "created_ns": _number(0, whole=True, maximum=2**63 - 1),
+    "created_by": _text,
+    "git": _mapping(_json),
+}
