@@ -33,13 +33,13 @@ _HOMES: Dict[str, str] = {
     "Unreachable": "outlast.errors",
     "Invalid": "outlast.errors",
 }
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604
+__all__ = ["__version__", *_HOMES]
 
-if not os.path.isdir(os.path.join(os.path.dirname(__file__), "sdk")):  # noqa: PTH112, PTH118, PTH120
+if not os.path.isdir(os.path.join(os.path.dirname(__file__), "sdk")):
     # This is the kit inside a job. An installed Outlast in the job's environment completes it.
     for _entry in sys.path:
-        _other = os.path.join(_entry, "outlast")  # noqa: PTH118
-        if _other not in __path__ and os.path.isdir(os.path.join(_other, "sdk")):  # noqa: PTH112, PTH118
+        _other = os.path.join(_entry, "outlast")
+        if _other not in __path__ and os.path.isdir(os.path.join(_other, "sdk")):
             __path__.append(_other)
 
 
