@@ -1,8 +1,9 @@
 """What can happen to a run. Each event is a record in one of two journals of its folder.
 
 `events` is written by the run's supervisor, on the node; `decisions` by the server. A decision says
-in `seen` up to which offset of `events` the server had read, so that both merge into one order that
-any reader can find again. Readers ignore kinds that they don't know; no kind ever changes its meaning.
+in `seen` up to which offset of `events` the server had read, so that both merge into one order
+that any reader can find again. Readers ignore kinds that they don't know; no kind ever changes its
+meaning.
 Times are wall-clock nanoseconds since 1970; `attempt` counts from 1.
 """
 

@@ -15,8 +15,13 @@ STARS = "***"
 
 # Names of variables whose values may be shown and kept: an allow-list (SAFETY 23).
 SHOWN_VARIABLES = frozenset(
-    ["CONDA_DEFAULT_ENV", "CONDA_PREFIX", "CUDA_VISIBLE_DEVICES", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "LOGNAME", "MKL_NUM_THREADS", "NODE_RANK", "OMP_NUM_THREADS", "PATH", "PWD", "PYTHONHASHSEED", "PYTHONPATH", "PYTHONUNBUFFERED", "RANK", "SHELL", "TERM", "TMPDIR", "TZ", "USER", "VIRTUAL_ENV", "WORLD_SIZE"]
-)
+    (
+        "CONDA_DEFAULT_ENV", "CONDA_PREFIX", "CUDA_VISIBLE_DEVICES", "HOME", "LANG", "LC_ALL",
+        "LD_LIBRARY_PATH", "LOGNAME", "MKL_NUM_THREADS", "NODE_RANK", "OMP_NUM_THREADS", "PATH", "PWD",
+        "PYTHONHASHSEED", "PYTHONPATH", "PYTHONUNBUFFERED", "RANK", "SHELL", "TERM", "TMPDIR", "TZ",
+        "USER", "VIRTUAL_ENV", "WORLD_SIZE",
+    )
+)  # fmt: skip
 
 _NAME = re.compile(
     r"(?i)(?:^|[_\-.])(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|access[_-]?key|auth|"
@@ -45,7 +50,7 @@ def looks_secret(value: str) -> bool:
 
 
 def _bits(value: str) -> float:
-    """Shannon entropy per character; random base64 of 32 characters has about 4.4, paths about 3.5."""
+    """Shannon entropy per character: random base64 of 32 characters has 4.4, a path 3.5."""
     counts = [value.count(char) / len(value) for char in set(value)]
     has_mix = any(char.isdigit() for char in value) and any(char.isalpha() for char in value)
     return -sum(share * math.log2(share) for share in counts) if has_mix else 0.0
@@ -77,7 +82,7 @@ def command(arguments: Sequence[str]) -> List[str]:
 
 
 def variables(environ: Mapping[str, str]) -> Dict[str, Optional[str]]:
-    """Variables as they may be kept: values of the allow-list, None (set, not shown) for the rest."""
+    """Variables as they may be kept: None (set, not shown) for all but the allow-list."""
     return {
         name: text(value) if name in SHOWN_VARIABLES and not looks_secret(value) else None
         for name, value in environ.items()
