@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,12 +17,12 @@ from outlast.run.spec import Limits, Policy, RunSpec
 S = 1_000_000_000
 
 
-def spec(**changes: object) -> RunSpec:
+def spec(**changes: Any) -> RunSpec:
     return RunSpec.from_dict({"id": "r1", "created_ns": 1, "command": ["true"], **changes})
 
 
 def follow(
-    story: list[ev.Event], of: RunSpec | None = None
+    story: Sequence[ev.Event], of: RunSpec | None = None
 ) -> tuple[rs.RunState, list[rs.Instruction]]:
     state = rs.initial(of or spec())
     done: list[rs.Instruction] = []
@@ -29,17 +32,17 @@ def follow(
     return state, done
 
 
-QUEUED = [ev.Created(1 * S), ev.Queued(2 * S)]
-LAUNCHED = [
+QUEUED: list[ev.Event] = [ev.Created(1 * S), ev.Queued(2 * S)]
+LAUNCHED: list[ev.Event] = [
     *QUEUED,
     ev.Dispatched(3 * S, 1, "local", 1.0, 0, (0,)),
     ev.Launched(4 * S, 1, 70, 7, "boot"),
     ev.Supervised(5 * S, 1, "command", 71, 8, "boot", "host", "0.1.0"),
 ]
-STARTED = [*LAUNCHED, ev.Started(6 * S, 1, 72, 9, "boot", "/w", 0)]
-EXITED = [*STARTED, ev.Exited(7 * S, 1, 0)]
-TREE_ENDED = [*EXITED, ev.TreeEnded(8 * S, 1)]
-WELL = [*TREE_ENDED, ev.Ended(9 * S, 1, "completed", "", "", {}, "m1")]
+STARTED: list[ev.Event] = [*LAUNCHED, ev.Started(6 * S, 1, 72, 9, "boot", "/w", 0)]
+EXITED: list[ev.Event] = [*STARTED, ev.Exited(7 * S, 1, 0)]
+TREE_ENDED: list[ev.Event] = [*EXITED, ev.TreeEnded(8 * S, 1)]
+WELL: list[ev.Event] = [*TREE_ENDED, ev.Ended(9 * S, 1, "completed", "", "", {}, "m1")]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +60,7 @@ WELL = [*TREE_ENDED, ev.Ended(9 * S, 1, "completed", "", "", {}, "m1")]
     ],
 )
 def test_a_run_that_goes_well_passes_each_status_in_order(
-    story: list[ev.Event], status: str, stage: str
+    story: Sequence[ev.Event], status: str, stage: str
 ) -> None:
     state, _ = follow(story)
     assert (state.status, state.stage) == (status, stage)

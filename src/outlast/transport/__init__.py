@@ -1,0 +1,1 @@
+"""How the doors reach a server: requests that may be repeated, streams that resume by offset."""
