@@ -67,7 +67,7 @@ class Piece(NamedTuple):
 
 
 def find(home: Path) -> Address | None:
-    """The live server of this workspace, or None. Reads two files and /proc; opens no connection."""
+    """The live server of this workspace, or None. Reads two files; opens no connection."""
     try:
         facts = json.loads((home / "server.json").read_text())
         token = (home / "token").read_text().strip()

@@ -1,0 +1,240 @@
+"""A run from outside: wait for it, read it, stop it, ask why.
+
+Everything live is followed by offset, so output is shown exactly once, also over a restart of the
+server. Ctrl-C while waiting leaves the run running.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from outlast.errors import OutlastError
+from outlast.run.state import TERMINAL
+from outlast.transport.connection import Piece, in_path
+
+if TYPE_CHECKING:
+    from outlast.sdk.workspace import Workspace
+
+# A long poll; the server answers sooner when something changes.
+WAIT_S = 30.0
+
+
+class RunFailed(OutlastError):
+    """The run ended Failed or Canceled."""
+
+
+class RunHandle:
+    """One run of a workspace."""
+
+    def __init__(self, workspace: Workspace, id: str, row: dict[str, Any] | None = None) -> None:
+        self.workspace = workspace
+        self.id = id
+        self._row = row
+        self._path = f"/api/runs/{in_path(id)}"
+
+    def __repr__(self) -> str:
+        return f"RunHandle({self.id!r})"
+
+    def fetch(self) -> dict[str, Any]:
+        """All facts of the run: its row, spec, state, series, properties and children."""
+        facts: dict[str, Any] = self._get("")
+        self._row = facts
+        return facts
+
+    @property
+    def status(self) -> str:
+        """The status now, as "Running"; asks the server unless the run is known to be over."""
+        if self._row is None or self._row["status"] not in TERMINAL:
+            self.fetch()
+        assert self._row is not None
+        return str(self._row["status"])
+
+    @property
+    def is_over(self) -> bool:
+        return self.status in TERMINAL
+
+    def wait(
+        self,
+        *,
+        show_output: bool = False,
+        raise_on_error: bool = True,
+        to: BinaryIO | None = None,
+    ) -> str:
+        """Wait until the run is truly over: processes ended, outputs stored. Return its status.
+
+        With `show_output`, what it prints is written to `to` (default: stdout), every byte once.
+        Raises RunFailed for Failed and Canceled unless `raise_on_error` is false. Ctrl-C leaves the
+        run running and says how to come back.
+        """
+        try:
+            if show_output:
+                self._show(to or sys.stdout.buffer)
+            status = self._wait_over()
+        except KeyboardInterrupt:
+            print(
+                f"\nThe run goes on. Come back with: outlast logs -f {self.id}   "
+                f"(stop it with: outlast cancel {self.id})",
+                file=sys.stderr,
+            )
+            raise
+        if raise_on_error and status != "Completed":
+            row = self.fetch()
+            raise RunFailed(
+                f"run {self.id} is {status}: {row['message'] or row['cause']}",
+                hint=f"outlast why {self.id}",
+                status=status,
+                cause=row["cause"],
+            )
+        return status
+
+    def _show(self, to: BinaryIO) -> None:
+        for piece in self.follow_output():
+            to.write(piece.data)
+            to.flush()
+
+    def _wait_over(self) -> str:
+        version: int | None = None
+        while True:
+            answer = self._get("/state", version=version, wait=WAIT_S if version is not None else 0)
+            if answer["state"]["status"] in TERMINAL:
+                return str(self.fetch()["status"])
+            version = answer["version"]
+
+    def watch(self, on_change: Callable[[dict[str, Any]], None]) -> None:
+        """Call `on_change(state)` with each state from now on until the run is over."""
+        version: int | None = None
+        while True:
+            answer = self._get("/state", version=version, wait=WAIT_S if version is not None else 0)
+            if answer["version"] != version:
+                on_change(answer["state"])
+            if answer["state"]["status"] in TERMINAL:
+                return
+            version = answer["version"]
+
+    def follow_output(self, start: int = 0) -> Iterator[Piece]:
+        """Every byte that the run prints, from offset `start` on, until its end."""
+        return self.workspace.connection.follow(f"{self._path}/output", start)
+
+    def logs(self, *, follow: bool = False, start: int = 0) -> Iterator[str]:
+        """The output as text lines; with `follow`, until the run is over.
+
+        Bytes that aren't UTF-8 are shown as U+FFFD. A last line without newline is yielded too.
+        """
+        pieces = self.follow_output(start) if follow else self._pieces_so_far(start)
+        rest = b""
+        for piece in pieces:
+            *lines, rest = (rest + piece.data).split(b"\n")
+            for line in lines:
+                yield line.decode("utf-8", "replace") + "\n"
+        if rest:
+            yield rest.decode("utf-8", "replace")
+
+    def _pieces_so_far(self, start: int) -> Iterator[Piece]:
+        while True:
+            piece = self.workspace.connection.piece(f"{self._path}/output", start)
+            if not piece.data:
+                return
+            yield piece
+            start = piece.next
+
+    def metrics(self, name: str | None = None, *, as_pandas: bool = False) -> Any:
+        """Metrics: {name: last value}; of one name, its whole series; as pandas on request.
+
+        A series is {"steps": [...], "times_ns": [...], "values": [...]}. With `as_pandas`, a
+        DataFrame: of one series its points, else one column a metric by step. Needs pandas.
+        """
+        if name is not None:
+            series = self._get("/series", name=name, points="all")
+            return _frame(series) if as_pandas else series
+        summaries = self._get("/metrics")["series"]
+        if not as_pandas:
+            return {summary["name"]: summary["last"] for summary in summaries}
+        import pandas as pd
+
+        columns = {
+            summary["name"]: _frame(self._get("/series", name=summary["name"], points="all"))
+            .set_index("step")["value"]
+            .groupby(level=0)
+            .last()
+            for summary in summaries
+        }
+        return pd.DataFrame(columns)
+
+    def values(self) -> dict[str, Any]:
+        """What was logged beside numbers: lists, rows, tables, images, strings."""
+        answer: dict[str, Any] = self._get("/values")
+        return answer
+
+    @property
+    def tags(self) -> dict[str, str | None]:
+        """The tags now."""
+        answer: dict[str, str | None] = self.fetch()["tags"]
+        return answer
+
+    @property
+    def outputs(self) -> list[dict[str, Any]]:
+        """The stored files: path, size_bytes, sha256; [] before they are stored."""
+        answer: list[dict[str, Any]] = self._get("/outputs")["files"]
+        return answer
+
+    def download(
+        self, target: str | Path, *, prefix: str = "", overwrite: bool = False
+    ) -> list[Path]:
+        """Fetch the stored files whose path begins with `prefix` to the folder `target`.
+
+        Each is checked against its sha256. Raises Conflict for a file that exists (unless
+        `overwrite`); files fetched before that stay.
+        """
+        from outlast.artifacts.download import download
+
+        wanted = [entry for entry in self.outputs if entry["path"].startswith(prefix)]
+        return download(wanted, self._open, Path(target), overwrite=overwrite)
+
+    def _open(self, path: str) -> Iterator[bytes]:
+        where = "/".join(in_path(part) for part in path.split("/"))
+        return self.workspace.connection.download(f"{self._path}/outputs/{where}")
+
+    def cancel(self, reason: str = "", *, force: bool = False) -> None:
+        """Ask for the run to be stopped: TERM, then KILL after its grace. Returns at once."""
+        self._post("/cancel", reason=reason, force=force)
+
+    def retry(self) -> RunHandle:
+        """A new run of the same spec."""
+        row = self._post("/retry")
+        return RunHandle(self.workspace, row["id"], row)
+
+    def why(self) -> dict[str, Any]:
+        """Why it is as it is: a headline and findings with their evidence."""
+        answer: dict[str, Any] = self._get("/why")
+        return answer
+
+    def processes(self) -> list[dict[str, Any]]:
+        """The live processes of the run."""
+        answer: list[dict[str, Any]] = self._get("/processes")["processes"]
+        return answer
+
+    def tag(self, name: str, value: str | None = None) -> None:
+        """Set a tag."""
+        self.workspace.connection.patch(self._path, {"tags": {name: value}})
+
+    def _get(self, path: str, **query: Any) -> Any:
+        return self.workspace.connection.get(self._path + path, **query)
+
+    def _post(self, path: str, **body: Any) -> Any:
+        # Each of these asked for twice is the same as once, but for retry.
+        return self.workspace.connection.post(self._path + path, body, repeat=path != "/retry")
+
+
+def _frame(series: dict[str, Any]) -> Any:
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "step": series["steps"],
+            "time": pd.to_datetime(series["times_ns"]),
+            "value": series["values"],
+        }
+    )
