@@ -2,7 +2,7 @@
 
 file (`$OUTLAST_HOME/config.toml`) < `OUTLAST_*` variables < flags. They are read once, in a `main`,
 and passed on as one frozen `Settings`; no module reads the environment when it is imported. An
-unknown name is an error that says which known one is nearest. `ABOUT` is what docs/settings.md says.
+unknown name is an error that says which known one is nearest. `ABOUT` is docs/settings.md.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ ABOUT: Dict[str, str] = {
     "blobs_folder": "Folder of stored outputs and snapshots; empty: `blobs` in the workspace.",
     "allowed_hosts": "Further `Host` names (`name` or `name:port`) of requests, as a proxy needs.",
     "trusted_proxies": "Addresses of proxies whose `X-Forwarded-For` is believed.",
-    "insecure_no_auth": "Serve without tokens, only on loopback: anyone on the machine may do anything.",
+    "insecure_no_auth": "Serve without tokens; only on loopback. Any local user may then do anything.",
     "insecure_bind": "Listen beyond loopback without TLS: tokens cross the network in clear.",
     "tls_cert": "Certificate file (PEM) for HTTPS.",
     "tls_key": "Private key file (PEM) of the certificate.",
