@@ -6,6 +6,7 @@ import os
 import select
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -24,7 +25,7 @@ def test_an_identity_ends_with_its_process_though_the_pid_is_used_again() -> Non
 
 
 def test_descendants_are_found_through_a_process_with_an_odd_name(
-    tmp_path: os.PathLike[str],
+    tmp_path: Path,
 ) -> None:
     code = (
         "import ctypes, subprocess, sys; ctypes.CDLL(None).prctl(15, b'a) (b 1 2', 0, 0, 0);"
@@ -53,26 +54,29 @@ def test_a_process_is_found_by_its_start_environment() -> None:
     child.communicate()
 
 
-def test_files_held_open_for_writing_are_named(tmp_path: os.PathLike[str]) -> None:
-    path = os.path.join(tmp_path, "model.pt")
-    with open(path, "w"), open(__file__):
-        assert process.open_for_writing(os.getpid(), [str(tmp_path)]) == [os.path.realpath(path)]
+def test_files_held_open_for_writing_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    with path.open("w"), Path(__file__).open():
+        found = process.open_for_writing(os.getpid(), [str(tmp_path)])
+    assert found == [str(path.resolve())]
 
 
 def test_the_exit_status_of_somebody_elses_child_is_learnt() -> None:
-    read, write = os.pipe()
+    code = (
+        "import subprocess, sys;"
+        "p = subprocess.Popen([sys.executable, '-c', 'input(); exit(7)']);"
+        "print(p.pid, flush=True); p.wait()"
+    )
     middle = subprocess.Popen(
-        ["sh", "-c", f"sh -c 'read x <&{read}; exit 7' & echo $!; wait"],
-        stdout=subprocess.PIPE,
-        pass_fds=(read,),
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     assert middle.stdout is not None
     pidfd = os.pidfd_open(int(middle.stdout.readline()))
     assert process.wait_status(pidfd) is None
-    os.write(write, b"\n")
-    middle.wait()
+    middle.communicate(b"\n")
     select.select([pidfd], [], [], 5)
     status = process.wait_status(pidfd)
+    os.close(pidfd)
     if status is None:
         pytest.skip("this kernel doesn't tell exit statuses by pidfd (needs Linux 6.15)")
     assert os.waitstatus_to_exitcode(status) == 7

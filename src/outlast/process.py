@@ -201,9 +201,9 @@ def open_for_writing(pid: int, below: Iterable[str]) -> List[str]:
     return sorted(set(found))
 
 
-# ioctl PIDFD_GET_INFO (include/uapi/linux/pidfd.h): _IOWR(0xFF, 11, struct pidfd_info), of which the
-# first version has 64 bytes: mask at 0, exit_code at 60. Linux 6.15 and newer tell the exit status
-# to whoever held the pidfd, parent or not, also after the process was reaped.
+# ioctl PIDFD_GET_INFO (include/uapi/linux/pidfd.h): _IOWR(0xFF, 11, struct pidfd_info), of which
+# the first version has 64 bytes: mask at 0, exit_code at 60. Linux 6.15 and newer tell the exit
+# status to whoever held the pidfd, parent or not, also after the process was reaped.
 _PIDFD_GET_INFO = (3 << 30) | (64 << 16) | (0xFF << 8) | 11
 _PIDFD_INFO_EXIT = 1 << 3
 
