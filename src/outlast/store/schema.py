@@ -1,0 +1,191 @@
+"""The tables, one comment each, as they are now.
+
+Every change of a table is a new file in migrations/versions/ and a new HEAD here; a test compares
+what the migrations make with what stands here. The tables of metric points are in series_tables.py.
+A run's rows elsewhere carry its `key`, a number that is never used twice. They have no foreign
+keys: a deleted run leaves the lists at once and its rows go piece by piece (see runs.purge).
+Times are wall-clock nanoseconds since 1970, 0 = not yet.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    REAL,
+    BigInteger,
+    Column,
+    Double,
+    Index,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+HEAD = "0002"  # the newest file in migrations/versions/
+
+metadata = MetaData()
+
+# STRICT tables of SQLite know INTEGER, REAL, TEXT and BLOB only. Text is compared by code point on
+# both databases, whatever the locale of the PostgreSQL cluster.
+Whole = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
+Real: Any = Double().with_variant(REAL(), "sqlite")
+String = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+Bytes = LargeBinary()
+
+
+def column(name: str, kind: Any, *, is_key: bool = False, is_optional: bool = False) -> Column[Any]:
+    """A column that is NOT NULL unless it says so."""
+    return Column(name, kind, primary_key=is_key, nullable=is_optional, autoincrement=False)
+
+
+def table(name: str, *parts: Any, has_rowid: bool = False) -> Table:
+    """A strict table. Without a rowid (the default) its primary key is where its rows stand."""
+    return Table(name, metadata, *parts, sqlite_strict=True, sqlite_with_rowid=has_rowid)
+
+
+# Which migration the database stands at; alembic reads and writes it too.
+alembic_version = Table(
+    "alembic_version", metadata, Column("version_num", Text, primary_key=True), sqlite_strict=True
+)
+
+# One row a run: all that a list needs, so that a page is one query.
+runs = Table(
+    "runs",
+    metadata,
+    Column("key", Whole, primary_key=True, autoincrement=True),
+    column("id", String),
+    column("experiment", String),
+    column("kind", String),
+    column("status", String),
+    column("stage", String),
+    column("cause", String),
+    column("message", String),
+    column("name", String),
+    column("parent", String, is_optional=True),
+    column("created_ns", Whole),
+    column("queued_ns", Whole),
+    column("started_ns", Whole),
+    column("ended_ns", Whole),
+    column("duration_ns", Whole, is_optional=True),  # once it is over and had started
+    column("attempt", Whole),
+    column("version", Whole),  # counts the changes that a person can see, but for metric points
+    column("writes", Whole),  # counts every write: who read an older one reads again
+    column("summary", String),  # JSON, see summary.py
+    column("state", String),  # JSON of run.state.RunState
+    column("spec", String),  # JSON of run.spec.RunSpec
+    sqlite_strict=True,
+    sqlite_autoincrement=True,  # a key is never used again, see purge
+)
+Index("runs_id", runs.c.id, unique=True)
+Index("runs_created", runs.c.created_ns, runs.c.key)
+Index("runs_experiment", runs.c.experiment, runs.c.created_ns, runs.c.key)
+Index("runs_status", runs.c.status, runs.c.created_ns, runs.c.key)
+Index("runs_duration", runs.c.duration_ns, runs.c.key)
+Index("runs_name", runs.c.name)
+Index("runs_parent", runs.c.parent)
+
+# What runs are filtered and sorted by: metrics.NAME (the last value), tags.NAME, params.NAME.
+run_values = table(
+    "run_values",
+    column("run", Whole, is_key=True),
+    column("name", String, is_key=True),
+    column("number", Real, is_optional=True),
+    column("text", String, is_optional=True),  # the first TEXT_CHARS characters
+)
+Index("run_values_number", run_values.c.name, run_values.c.number, run_values.c.run)
+Index("run_values_text", run_values.c.name, run_values.c.text, run_values.c.run)
+TEXT_CHARS = 500  # an index row of PostgreSQL holds 2,700 bytes
+
+# The runs that must be Completed before a run may start.
+run_needs = table(
+    "run_needs", column("run", Whole, is_key=True), column("needed", String, is_key=True)
+)
+Index("run_needs_needed", run_needs.c.needed, run_needs.c.run)
+
+# Up to where each journal is read: written in the transaction of the rows that came of it.
+cursors = table(
+    "cursors",
+    column("run", Whole, is_key=True),
+    column("journal", String, is_key=True),
+    column("offset", Whole),
+)
+
+# What was logged and isn't a number: lists, rows, tables, images and strings, in order of arrival.
+logged = table(
+    "logged",
+    column("run", Whole, is_key=True),
+    column("number", Whole, is_key=True),  # counts from 1
+    column("kind", String),  # list | row | table | image | string
+    column("name", String),
+    column("step", Whole, is_optional=True),
+    column("value", String),  # JSON
+    column("t_ns", Whole),
+)
+
+# The outputs of a run that are stored, and the files of each.
+manifests = table(
+    "manifests",
+    column("run", Whole, is_key=True),
+    column("attempt", Whole, is_key=True),
+    column("digest", String),
+    column("files", Whole),
+    column("size_bytes", Whole),
+    column("foreign_paths", String),  # JSON
+    column("committed_ns", Whole),
+)
+manifest_files = table(
+    "manifest_files",
+    column("run", Whole, is_key=True),
+    column("attempt", Whole, is_key=True),
+    column("path", String, is_key=True),
+    column("size_bytes", Whole),
+    column("sha256", String),
+    column("mtime_ns", Whole),
+    column("origin", String),
+    column("source", String),
+)
+Index("manifest_files_sha256", manifest_files.c.sha256, manifest_files.c.run)
+
+# Who may come in. The token itself is nowhere.
+tokens = table(
+    "tokens",
+    column("sha256", String, is_key=True),
+    column("label", String),
+    column("scope", String),  # admin | read | run:<id>
+    column("created_ns", Whole),
+    column("expires_ns", Whole),  # 0 = never
+    column("revoked_ns", Whole),
+)
+
+# Who did what; rows are only ever added.
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", Whole, primary_key=True, autoincrement=True),
+    column("t_ns", Whole),
+    column("who", String),
+    column("action", String),
+    column("target", String),
+    column("origin", String),  # from where, as an address
+    column("result", String),
+    column("details", String),  # JSON
+    sqlite_strict=True,
+    sqlite_autoincrement=True,
+)
+Index("audit_target", audit.c.target, audit.c.number)
+
+# What was read and can't be true: damaged records, events that can't follow.
+oddities = table(
+    "oddities",
+    column("run", Whole, is_key=True),
+    column("journal", String, is_key=True),
+    column("offset", Whole, is_key=True),
+    column("code", String),
+    column("message", String),
+)
+
+# Runs that are gone from the lists, and of which rows may still be there.
+deletions = table("deletions", column("run", Whole, is_key=True), column("id", String))

@@ -1,0 +1,3 @@
+"""The tables of metric points."""
+
+from __future__ import annotations
