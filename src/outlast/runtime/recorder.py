@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 import zlib
 from collections import deque
@@ -36,6 +37,7 @@ class Recorder:
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
         self._writer: Optional[Writer] = None
+        self._opening = threading.Lock()
         self._held: Deque[bytes] = deque(maxlen=HELD_RECORDS)
         self._dropped = 0
         self._retry_at = 0.0
@@ -74,6 +76,12 @@ class Recorder:
             self._begin_holding(line, error)
 
     def _open(self) -> Writer:
+        with self._opening:
+            if self._writer is None:
+                self._writer = self._begin_journal()
+            return self._writer
+
+    def _begin_journal(self) -> Writer:
         me = Identity.of(os.getpid()) or Identity(os.getpid(), 0, "")
         # Four random characters: a pid and start time may come again after a reboot.
         name = f"{me.pid}-{me.start_ticks}-{os.urandom(2).hex()}"
@@ -89,7 +97,6 @@ class Recorder:
             "mono": time.clock_gettime_ns(time.CLOCK_BOOTTIME),
         }
         writer.append(hello)
-        self._writer = writer
         return writer
 
     def _begin_holding(self, line: bytes, error: Exception) -> None:
@@ -130,6 +137,7 @@ class Recorder:
         if self._writer is not None:
             self._writer.close()
         self._writer = None
+        self._opening = threading.Lock()  # another thread of the parent may have held it
         self._held.clear()
         self._dropped = 0
 
