@@ -7,6 +7,7 @@ import time
 import pytest
 
 from outlast import units
+from outlast.errors import Invalid
 
 
 @pytest.mark.parametrize(
@@ -61,3 +62,37 @@ def test_counts() -> None:
     assert units.count(1, "process", "processes") == "1 process"
     assert units.count(2, "process", "processes") == "2 processes"
     assert units.count(1204, "file") == "1,204 files"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("90s", 90), ("1.5 h", 5400), ("2h30m", 9000), ("3 m 20 s", 200), ("250ms", 0.25)],
+)
+def test_durations_are_read_as_they_are_written(text: str, seconds: float) -> None:
+    assert units.parse_duration("--max-time", text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "size_bytes"),
+    [
+        ("1024", 1024),
+        ("64 KB", 64_000),
+        ("1.5GB", 1_500_000_000),
+        ("2GiB", 2**31),
+        ("8g", 8 * 10**9),
+    ],
+)
+def test_sizes_are_read_as_they_are_written(text: str, size_bytes: int) -> None:
+    assert units.parse_size("--memory", text) == size_bytes
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-5s", "5x", "1h 30", "5 s!", "s"])
+def test_what_is_no_duration_is_refused_by_name(text: str) -> None:
+    with pytest.raises(Invalid, match="--max-time"):
+        units.parse_duration("--max-time", text)
+
+
+@pytest.mark.parametrize("text", ["", "lots", "1GB 2MB", "-1", "1 h"])
+def test_what_is_no_size_is_refused_by_name(text: str) -> None:
+    with pytest.raises(Invalid, match="--memory"):
+        units.parse_size("--memory", text)
