@@ -1,7 +1,7 @@
 """Numbers as people say them: "3 m 20 s", "1.2 GB", "14:03:21", "2 processes"; and read from them.
 
-Sizes are decimal (1 GB = 1,000,000,000 bytes; GiB = 2**30), times of day are local. Standard library
-only.
+Sizes are decimal (1 GB = 1,000,000,000 bytes; GiB = 2**30), times of day are local.
+Standard library only.
 """
 
 from __future__ import annotations
