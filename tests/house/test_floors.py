@@ -120,7 +120,8 @@ def test_what_travels_needs_the_standard_library_alone(module: str) -> None:
 
 
 FORBIDDEN_NAMES = {
-    "utils", "util", "helpers", "helper", "common", "core", "base", "manager", "service", "handler", "misc",
+    "utils", "util", "helpers", "helper", "common", "core", "base", "manager", "service",
+    "handler", "misc",
 }  # fmt: skip
 
 

@@ -7,7 +7,6 @@ Units stand at the end of each name.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from outlast.errors import Invalid
@@ -124,6 +123,8 @@ def _plain(value: Any) -> Any:
 def _refuse_unknown(where: str, values: Mapping[str, Any], known: Tuple[str, ...]) -> None:
     for key in values:
         if key not in known:
+            from difflib import get_close_matches  # 3 ms that only a mistake pays
+
             near = get_close_matches(str(key), known, 1)
             meant = f"did you mean {near[0]!r}? " if near else ""
             raise Invalid.field(

@@ -13,7 +13,6 @@ import os
 import sys
 import threading
 import time
-import traceback
 from contextlib import suppress
 from itertools import count
 from typing import Any, BinaryIO, Dict, Iterator, Mapping, Optional, Sequence, Type, Union
@@ -225,6 +224,8 @@ class Run:
         message = "" if error_details is None else str(error_details)
         if isinstance(error_details, BaseException):
             message = f"{type(error_details).__name__}: {error_details}"
+            import traceback
+
             lines = traceback.format_exception(
                 type(error_details), error_details, error_details.__traceback__
             )

@@ -5,7 +5,6 @@ No server is needed: one that runs notices the new folder, one that starts later
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import sys
@@ -155,6 +154,8 @@ def _watch(folder: RunFolder) -> Any:
 
 
 def _user() -> str:
+    import getpass
+
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a user id without a name, as in some containers

@@ -9,14 +9,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from outlast.errors import OutlastError
 from outlast.run.state import TERMINAL
-from outlast.transport.connection import Piece, in_path
-
-if TYPE_CHECKING:
-    from outlast.sdk.workspace import Workspace
+from outlast.transport.connection import Connection, Piece, in_path
 
 # A long poll; the server answers sooner when something changes.
 WAIT_S = 30.0
@@ -29,8 +26,8 @@ class RunFailed(OutlastError):
 class RunHandle:
     """One run of a workspace."""
 
-    def __init__(self, workspace: Workspace, id: str, row: dict[str, Any] | None = None) -> None:
-        self.workspace = workspace
+    def __init__(self, connection: Connection, id: str, row: dict[str, Any] | None = None) -> None:
+        self.connection = connection
         self.id = id
         self._row = row
         self._path = f"/api/runs/{in_path(id)}"
@@ -116,7 +113,7 @@ class RunHandle:
 
     def follow_output(self, start: int = 0) -> Iterator[Piece]:
         """Every byte that the run prints, from offset `start` on, until its end."""
-        return self.workspace.connection.follow(f"{self._path}/output", start)
+        return self.connection.follow(f"{self._path}/output", start)
 
     def logs(self, *, follow: bool = False, start: int = 0) -> Iterator[str]:
         """The output as text lines; with `follow`, until the run is over.
@@ -134,7 +131,7 @@ class RunHandle:
 
     def _pieces_so_far(self, start: int) -> Iterator[Piece]:
         while True:
-            piece = self.workspace.connection.piece(f"{self._path}/output", start)
+            piece = self.connection.piece(f"{self._path}/output", start)
             if not piece.data:
                 return
             yield piece
@@ -195,7 +192,7 @@ class RunHandle:
 
     def _open(self, path: str) -> Iterator[bytes]:
         where = "/".join(in_path(part) for part in path.split("/"))
-        return self.workspace.connection.download(f"{self._path}/outputs/{where}")
+        return self.connection.download(f"{self._path}/outputs/{where}")
 
     def cancel(self, reason: str = "", *, force: bool = False) -> None:
         """Ask for the run to be stopped: TERM, then KILL after its grace. Returns at once."""
@@ -204,7 +201,7 @@ class RunHandle:
     def retry(self) -> RunHandle:
         """A new run of the same spec."""
         row = self._post("/retry")
-        return RunHandle(self.workspace, row["id"], row)
+        return RunHandle(self.connection, row["id"], row)
 
     def why(self) -> dict[str, Any]:
         """Why it is as it is: a headline and findings with their evidence."""
@@ -218,14 +215,14 @@ class RunHandle:
 
     def tag(self, name: str, value: str | None = None) -> None:
         """Set a tag."""
-        self.workspace.connection.patch(self._path, {"tags": {name: value}})
+        self.connection.patch(self._path, {"tags": {name: value}})
 
     def _get(self, path: str, **query: Any) -> Any:
-        return self.workspace.connection.get(self._path + path, **query)
+        return self.connection.get(self._path + path, **query)
 
     def _post(self, path: str, **body: Any) -> Any:
         # Each of these asked for twice is the same as once, but for retry.
-        return self.workspace.connection.post(self._path + path, body, repeat=path != "/retry")
+        return self.connection.post(self._path + path, body, repeat=path != "/retry")
 
 
 def _frame(series: dict[str, Any]) -> Any:

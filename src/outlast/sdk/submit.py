@@ -13,15 +13,13 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from outlast.errors import Invalid
 from outlast.run import redact
 from outlast.run.spec import Output
-
-if TYPE_CHECKING:
-    from outlast.sdk.handle import RunHandle
-    from outlast.sdk.workspace import Workspace
+from outlast.sdk.handle import RunHandle
+from outlast.sdk.workspace import Workspace
 
 __all__ = ["Output", "submit"]
 
@@ -54,9 +52,6 @@ def submit(
 
     Raises Invalid (names the field; nothing was queued) or Unreachable.
     """
-    from outlast.sdk.handle import RunHandle
-    from outlast.sdk.workspace import Workspace
-
     workspace = workspace or Workspace()
     folder = Path(folder).expanduser().absolute()
     arguments = _arguments(command)
@@ -86,7 +81,7 @@ def submit(
         "folder": str(folder),
     }
     row = workspace.connection.post("/api/runs", {"spec": spec, "launch": launch})
-    return RunHandle(workspace, row["id"], row)
+    return RunHandle(workspace.connection, row["id"], row)
 
 
 def _arguments(command: str | Sequence[Any]) -> list[str]:

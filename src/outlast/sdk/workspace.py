@@ -40,7 +40,7 @@ class Workspace:
     def run(self, ref: str) -> RunHandle:
         """One run by id, unique prefix, name, or "@last". Raises NotFound, Conflict."""
         found = self.connection.get("/api/resolve", ref=ref)
-        return RunHandle(self, found["id"])
+        return RunHandle(self.connection, found["id"])
 
     def runs(
         self,
@@ -55,7 +55,7 @@ class Workspace:
         for row in self.rows(
             experiment=experiment, status=status, where=where, sort=sort, limit=limit
         ):
-            yield RunHandle(self, row["id"], row)
+            yield RunHandle(self.connection, row["id"], row)
 
     def rows(self, *, limit: int | None = None, **filters: Any) -> Iterator[dict[str, Any]]:
         """The same as plain rows (ARCHITECTURE.md says what a row holds)."""
@@ -70,9 +70,6 @@ class Workspace:
             if cursor is None:
                 return
 
-    def experiment(self, name: str) -> Experiment:
-        return Experiment(self, name)
-
     def experiments(self) -> list[dict[str, Any]]:
         """Every experiment with its number of runs."""
         answer: list[dict[str, Any]] = self.connection.get("/api/experiments")["experiments"]
@@ -82,23 +79,6 @@ class Workspace:
         """What `outlast status --json` prints."""
         answer: dict[str, Any] = self.connection.get("/api/status")
         return answer
-
-
-class Experiment:
-    """The runs of one name."""
-
-    def __init__(self, workspace: Workspace, name: str) -> None:
-        self.workspace = workspace
-        self.name = name
-
-    def submit(self, command: Any, **options: Any) -> RunHandle:
-        """As `outlast.submit`, in this experiment."""
-        from outlast.sdk.submit import submit
-
-        return submit(command, experiment=self.name, workspace=self.workspace, **options)
-
-    def runs(self, **filters: Any) -> Iterator[RunHandle]:
-        return self.workspace.runs(experiment=self.name, **filters)
 
 
 def get_run(ref: str, *, workspace: Workspace | None = None) -> RunHandle:
