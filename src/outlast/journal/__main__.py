@@ -3,8 +3,8 @@
     python -m outlast.journal tail FOLDER [--journal NAME] [--from OFFSET] [-f] [--raw]
     python -m outlast.journal verify FOLDER
 
-Both only read, and work beside a run that is being written. A control character is shown as
-`\\x1b`, so that nothing a job printed can act on this terminal; `--raw` gives the bytes as they are.
+Both only read, and work beside a run that is being written. A control character is shown as its
+number (`\\x1b`), so that nothing a job printed can act on this terminal; `--raw` gives the bytes.
 """
 
 from __future__ import annotations
@@ -231,7 +231,7 @@ def _verify(folder: str) -> int:
             if not _is_bytes(name):
                 records, corrupt = _count(cursor)
                 is_damaged = is_damaged or bool(corrupt)
-                told += f", {records} records"
+                told += f", {records} record{'s' * (records != 1)}"
                 told += "".join(f", corrupt {left} to {right}" for left, right in corrupt)
                 if size > cursor.offset:
                     told += f", torn tail of {size - cursor.offset} bytes"

@@ -168,7 +168,7 @@ def add_range(ranges: List[Tuple[int, int]], start: int, end: int) -> None:
 def _refuse_half_surrogates(text: str) -> None:
     """Raise Invalid when a string can't be written as UTF-8: strict readers refuse the line."""
     try:
-        json.loads(text).__repr__().encode("utf-8")
+        json.dumps(json.loads(text), ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError as error:
         raise Invalid.field("record", text, "a string holds half a surrogate pair") from error
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import threading
+from _thread import RLock
 from types import TracebackType
 from typing import Any, Mapping, NoReturn, Optional, Type
 
@@ -44,7 +44,7 @@ class Writer:
         self.pid = os.getpid()
         # Re-entrant, since a signal handler may append while its own thread is appending. The lock
         # is there for the repair of a short write: nobody may append between write and repair.
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._sealed_because = ""
         self._fd = _open(self.path)
         try:
@@ -132,7 +132,11 @@ class Writer:
             if self._fd >= 0:
                 fd, self._fd = self._fd, -1
                 self._sealed_because = because
-                os.close(fd)
+                try:
+                    os.close(fd)
+                except OSError as error:
+                    if error.errno != errno.EBADF:  # the program closed it already
+                        raise
 
     def _refuse(self, error: OSError) -> NoReturn:
         """Turn a failed write into the caller's error; the kernel says that nothing was written."""
