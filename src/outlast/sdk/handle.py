@@ -17,6 +17,7 @@ from outlast.transport.connection import Connection, Piece, in_path
 
 # A long poll; the server answers sooner when something changes.
 WAIT_S = 30.0
+MAX_PIECE_BYTES = 1 << 20
 
 
 class RunFailed(OutlastError):
@@ -115,12 +116,26 @@ class RunHandle:
         """Every byte that the run prints, from offset `start` on, until its end."""
         return self.connection.follow(f"{self._path}/output", start)
 
+    def output_so_far(self, start: int = 0, *, end: int | None = None) -> Iterator[Piece]:
+        """What the run has printed by now, from offset `start` to `end`."""
+        while end is None or start < end:
+            limit = MAX_PIECE_BYTES if end is None else min(MAX_PIECE_BYTES, end - start)
+            piece = self.connection.piece(f"{self._path}/output", start, limit=limit)
+            if not piece.data:
+                return
+            yield piece
+            start = piece.next
+
+    def output_size(self) -> int:
+        """How many bytes the run has printed by now."""
+        return self.connection.size(f"{self._path}/output")
+
     def logs(self, *, follow: bool = False, start: int = 0) -> Iterator[str]:
         """The output as text lines; with `follow`, until the run is over.
 
         Bytes that aren't UTF-8 are shown as U+FFFD. A last line without newline is yielded too.
         """
-        pieces = self.follow_output(start) if follow else self._pieces_so_far(start)
+        pieces = self.follow_output(start) if follow else self.output_so_far(start)
         rest = b""
         for piece in pieces:
             *lines, rest = (rest + piece.data).split(b"\n")
@@ -128,14 +143,6 @@ class RunHandle:
                 yield line.decode("utf-8", "replace") + "\n"
         if rest:
             yield rest.decode("utf-8", "replace")
-
-    def _pieces_so_far(self, start: int) -> Iterator[Piece]:
-        while True:
-            piece = self.connection.piece(f"{self._path}/output", start)
-            if not piece.data:
-                return
-            yield piece
-            start = piece.next
 
     def metrics(self, name: str | None = None, *, as_pandas: bool = False) -> Any:
         """Metrics: {name: last value}; of one name, its whole series; as pandas on request.
@@ -146,7 +153,7 @@ class RunHandle:
         if name is not None:
             series = self._get("/series", name=name, points="all")
             return _frame(series) if as_pandas else series
-        summaries = self._get("/metrics")["series"]
+        summaries = self.series()
         if not as_pandas:
             return {summary["name"]: summary["last"] for summary in summaries}
         import pandas as pd
@@ -159,6 +166,16 @@ class RunHandle:
             for summary in summaries
         }
         return pd.DataFrame(columns)
+
+    def series(self) -> list[dict[str, Any]]:
+        """A summary of each metric: name, n, first_step, last_step, min, max, last, last_t_ns."""
+        answer: list[dict[str, Any]] = self._get("/metrics")["series"]
+        return answer
+
+    def view(self, name: str, *, points: int = 2000) -> dict[str, Any]:
+        """At most `points` points of one metric, chosen so that no extreme is lost."""
+        answer: dict[str, Any] = self._get("/series", name=name, points=points)
+        return answer
 
     def values(self) -> dict[str, Any]:
         """What was logged beside numbers: lists, rows, tables, images, strings."""
@@ -178,7 +195,12 @@ class RunHandle:
         return answer
 
     def download(
-        self, target: str | Path, *, prefix: str = "", overwrite: bool = False
+        self,
+        target: str | Path,
+        *,
+        prefix: str = "",
+        overwrite: bool = False,
+        progress: Callable[[int], None] | None = None,
     ) -> list[Path]:
         """Fetch the stored files whose path begins with `prefix` to the folder `target`.
 
@@ -188,7 +210,7 @@ class RunHandle:
         from outlast.artifacts.download import download
 
         wanted = [entry for entry in self.outputs if entry["path"].startswith(prefix)]
-        return download(wanted, self._open, Path(target), overwrite=overwrite)
+        return download(wanted, self._open, Path(target), overwrite=overwrite, progress=progress)
 
     def _open(self, path: str) -> Iterator[bytes]:
         where = "/".join(in_path(part) for part in path.split("/"))
@@ -202,6 +224,19 @@ class RunHandle:
         """A new run of the same spec."""
         row = self._post("/retry")
         return RunHandle(self.connection, row["id"], row)
+
+    def delete(self) -> None:
+        """Delete the run for good; it must be over, else Conflict."""
+        self.connection.delete(self._path)
+
+    def verify(self) -> list[dict[str, Any]]:
+        """Hash every stored file again: those that differ, with the problem."""
+        answer: list[dict[str, Any]] = self._get("/verify")["problems"]
+        return answer
+
+    def push_outputs(self) -> None:
+        """Store outputs again that could not be stored in time."""
+        self._post("/outputs/push")
 
     def why(self) -> dict[str, Any]:
         """Why it is as it is: a headline and findings with their evidence."""

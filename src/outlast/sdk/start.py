@@ -7,6 +7,8 @@ starts one doesn't wait for it to end.
 from __future__ import annotations
 
 import os
+import select
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +18,7 @@ from outlast.errors import Unreachable
 from outlast.transport.connection import Address, find
 
 READY_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 15.0
 # The exit code of a second server on one workspace: another client started one just now.
 ALREADY_RUNNING = 75
 
@@ -66,3 +69,24 @@ def _wait_ready(home: Path, process: subprocess.Popen[bytes], log: Path, begin: 
     raise Unreachable(
         f"the server didn't start: {said or 'it said nothing'}", hint=f"outlast up  (log: {log})"
     )
+
+
+def stop(home: Path) -> bool:
+    """Stop the workspace's server and wait until it is gone; False when there is none.
+
+    Runs go on. Raises Unreachable when it doesn't end within STOP_TIMEOUT_S.
+    """
+    found = find(home)
+    if found is None:
+        return False
+    pidfd = os.pidfd_open(found.pid)
+    try:
+        os.kill(found.pid, signal.SIGTERM)
+        if not select.select([pidfd], [], [], STOP_TIMEOUT_S)[0]:
+            raise Unreachable(
+                f"the server (pid {found.pid}) didn't end within {STOP_TIMEOUT_S:g} s",
+                hint=f"kill -9 {found.pid}  (runs go on)",
+            )
+    finally:
+        os.close(pidfd)
+    return True

@@ -127,6 +127,13 @@ class Connection:
         following = int(answer.getheader("Outlast-Next", begin + len(data)))
         return Piece(data, begin, following, answer.getheader("Outlast-End") == "1")
 
+    def size(self, path: str) -> int:
+        """How many bytes a journal has by now."""
+        answer, _ = self._request(
+            "GET", _with_query(path, {"from": 0, "limit": 0}), None, repeat=True
+        )
+        return int(answer.getheader("Outlast-Size", 0))
+
     def follow(self, path: str, start: int = 0, *, wait_s: float = 30.0) -> Iterator[Piece]:
         """Every byte of a journal from `start` on, once and in order, until its end.
 

@@ -1,0 +1,21 @@
+"""The command `outlast`, also as `python -m outlast`."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> int:
+    """Run the command line; `--version` alone is answered before anything is imported for it."""
+    if sys.argv[1:] == ["--version"]:
+        from outlast import __version__
+
+        print(f"outlast {__version__}")
+        return 0
+    from outlast.cli.main import main as run
+
+    return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,21 @@
+"""Stop runs: TERM, then KILL after their grace."""
+
+from __future__ import annotations
+
+import click
+
+from outlast.cli import follow
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True)
+@click.option("--force", is_flag=True, help="KILL at once.")
+@click.option("--reason", default="", help="Kept with the run.")
+def command(runs: tuple[str, ...], force: bool, reason: str) -> None:
+    """Ask for RUNS to be stopped, with everything that they started."""
+    for handle in map(follow.run, runs):
+        if handle.is_over:
+            click.echo(f"{handle.id} is over already ({handle.status})", err=True)
+            continue
+        handle.cancel(reason, force=force)
+        click.echo(f"canceling {handle.id}   see: outlast why {handle.id}")

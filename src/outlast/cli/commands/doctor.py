@@ -1,0 +1,115 @@
+"""Check this machine and workspace, with a remedy for each finding."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from outlast import units
+from outlast.cli import exits, show
+
+LOW_DISK_BYTES = 2 << 30
+
+
+class Check(NamedTuple):
+    """One thing looked at: how it is, and what to do when it isn't well."""
+
+    name: str
+    is_well: bool
+    text: str
+    remedy: str = ""
+
+
+@click.command()
+def command() -> int:
+    """Look at what Outlast needs here, and say what to do where something is missing."""
+    from outlast.sdk import Workspace
+
+    bad = 0
+    for check in _checks(Workspace().home):
+        mark = show.paint("ok ", "Completed") if check.is_well else show.paint("!! ", "problem")
+        click.echo(f"{mark} {check.name:<12} {check.text}")
+        if not check.is_well:
+            bad += 1
+            click.echo(f"    {'':<12} do: {check.remedy}")
+    return exits.FAILED if bad else exits.OK
+
+
+def _checks(home: Path) -> Iterator[Check]:
+    yield Check("python", sys.version_info >= (3, 11), sys.version.split()[0], "use 3.11 or newer")
+    yield _workspace(home)
+    yield _disk(home)
+    yield _server(home)
+    yield _inotify()
+    yield _pidfd()
+    yield _memory_evidence()
+    yield _clock()
+    yield _tool("git", "to note the commit of a run", "install git")
+    yield _tool("py-spy", "to see what a silent run does", "pip install 'outlast[pyspy]'")
+
+
+def _workspace(home: Path) -> Check:
+    there = home if home.exists() else home.parent
+    is_writable = os.access(there, os.W_OK | os.X_OK)
+    mode = home.stat().st_mode & 0o077 if home.exists() else 0
+    if mode:
+        return Check("workspace", False, f"{home} is open to others", f"chmod 700 {home}")
+    return Check("workspace", is_writable, str(home), f"make {there} writable, or set OUTLAST_HOME")
+
+
+def _disk(home: Path) -> Check:
+    there = next(path for path in (home, *home.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    text = f"{units.size(free)} free"
+    return Check("disk", free > LOW_DISK_BYTES, text, "free some room, or: outlast rm RUN")
+
+
+def _server(home: Path) -> Check:
+    from outlast.transport.connection import find
+
+    server = find(home)
+    text = f"{server.url}, pid {server.pid}" if server else "none (started when it is needed)"
+    return Check("server", True, text)
+
+
+def _inotify() -> Check:
+    try:
+        watches = int(Path("/proc/sys/fs/inotify/max_user_watches").read_text())
+    except OSError:
+        return Check("inotify", False, "not there", "use Linux; without it Outlast polls")
+    remedy = "sysctl fs.inotify.max_user_watches=65536"
+    return Check("inotify", watches >= 8192, f"{watches:,} watches", remedy)
+
+
+def _pidfd() -> Check:
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except OSError as error:
+        return Check("pidfd", False, str(error), "use Linux 5.3 or newer, and allow pidfd_open")
+    return Check("pidfd", True, f"Linux {os.uname().release}")
+
+
+def _memory_evidence() -> Check:
+    for place in ("/sys/fs/cgroup/cgroup.controllers", "/sys/fs/cgroup/memory"):
+        if Path(place).exists():
+            kind = "v2" if place.endswith("controllers") else "v1"
+            return Check("cgroup", True, f"{kind}; memory limits by it where it may be written")
+    return Check("cgroup", True, "none: memory limits are kept by looking every 0.5 s")
+
+
+def _clock() -> Check:
+    # The start of the boot by two clocks; a far-off wall clock shows in every listing.
+    year = time.gmtime().tm_year
+    return Check("clock", 2024 <= year < 2100, time.strftime("%F %T %Z"), "set the machine's clock")
+
+
+def _tool(name: str, purpose: str, remedy: str) -> Check:
+    found = shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
+    return Check(name, True, found or f"not there; it would serve {purpose} ({remedy})")

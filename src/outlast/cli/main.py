@@ -1,0 +1,107 @@
+"""The command line's entry: finds the verb's file, calls it, turns errors into two lines.
+
+Exit codes of Outlast's own are in `cli/exits.py` and docs/cli.md.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from outlast import __version__
+from outlast.cli import exits
+from outlast.errors import OutlastError
+from outlast.printable import printable
+
+COMMANDS = Path(__file__).parent / "commands"
+
+
+class Verbs(click.Group):
+    """The verbs, listed from the folder: adding one is adding a file."""
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return sorted(path.stem for path in COMMANDS.glob("[a-z]*.py"))
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        if not (COMMANDS / f"{name}.py").is_file() or not name.isidentifier():
+            return None
+        command: click.Command = import_module(f"outlast.cli.commands.{name}").command
+        return command
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(context, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], self.list_commands(context), 1)
+            if not near:
+                raise
+            raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", context) from None
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Each verb with the first line of its file: nothing is imported for it."""
+        rows = [
+            (name, _first_line(COMMANDS / f"{name}.py")) for name in self.list_commands(context)
+        ]
+        with formatter.section("Verbs"):
+            formatter.write_dl(rows)
+
+
+def _first_line(path: Path) -> str:
+    with path.open() as file:
+        return file.readline().strip().strip('"').rstrip(".")
+
+
+@click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="outlast %(version)s")
+@click.option(
+    "--home",
+    metavar="FOLDER",
+    help="Workspace folder (default: OUTLAST_HOME, else ~/.outlast).",
+)
+def outlast(home: str | None) -> None:
+    """Runs that outlast your connection, and a straight answer to "why isn't it finished?".
+
+    \b
+    outlast run -- python train.py      run it, follow it; Ctrl-C only detaches
+    outlast ls                          what runs, and what ran
+    outlast why @last                   why it is as it is
+    """
+    if home is not None:
+        os.environ["OUTLAST_HOME"] = str(Path(home).expanduser().absolute())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; return its exit code. Never a traceback for a user's mistake."""
+    try:
+        code = outlast.main(arguments, prog_name="outlast", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return exits.USAGE
+    except click.Abort:
+        return exits.INTERRUPTED
+    except KeyboardInterrupt:
+        return exits.INTERRUPTED
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough. Python would complain again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.BROKEN_PIPE
+    except OutlastError as error:
+        if os.environ.get("OUTLAST_DEBUG"):
+            raise
+        print(f"error: {printable(error.message)}", file=sys.stderr)
+        if error.hint:
+            print(f"  try: {printable(error.hint)}", file=sys.stderr)
+        return exits.of_error(error)

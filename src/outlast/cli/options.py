@@ -1,0 +1,177 @@
+"""Options that several verbs share, and their values: durations, sizes, NAME=VALUE pairs."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from outlast import units
+from outlast.errors import Invalid
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Duration(click.ParamType[float]):
+    """Seconds from "90s", "2h30m"."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: Any) -> float:
+        try:
+            return units.parse_duration(_field(param), value) if isinstance(value, str) else value
+        except Invalid as error:
+            self.fail(error.message, param, context)
+
+
+class Size(click.ParamType[int]):
+    """Bytes from "512MB", "2GiB"."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: Any) -> int:
+        try:
+            return units.parse_size(_field(param), value) if isinstance(value, str) else value
+        except Invalid as error:
+            self.fail(error.message, param, context)
+
+
+class Pair(click.ParamType[tuple[str, str]]):
+    """("NAME", "VALUE") from "NAME=VALUE"."""
+
+    name = "name=value"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: Any) -> tuple[str, str]:
+        name, equals, text = str(value).partition("=")
+        if not equals or not name:
+            self.fail(f"{value!r}: give NAME=VALUE", param, context)
+        return name, text
+
+
+def _field(param: click.Parameter | None) -> str:
+    return param.opts[0] if param is not None else "value"
+
+
+def listing(function: Function) -> Function:
+    """The options of every list."""
+    for option in reversed(
+        (
+            click.option("--json", "as_json", is_flag=True, help="JSON, one document."),
+            click.option("-q", "--quiet", is_flag=True, help="Ids only, one a line."),
+            click.option("-n", "--limit", default=20, show_default=True, help="At most so many."),
+            click.option("--since", type=Duration(), help="Only of the last DURATION, as 2h."),
+            click.option("--status", help="Only with this status, as Failed; several by commas."),
+            click.option("-e", "--experiment", help="Only of this experiment."),
+            click.option("--where", help='Only where this holds, as "metrics.loss < 0.1".'),
+            click.option(
+                "--sort", help="By created, metrics.NAME, tags.NAME or duration; - reverses."
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+class AskingCommand(click.Command):
+    """A verb with `--output PATH [--check CMD]`: click forgets the order, so it is noted before."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(context, _with_numbered_checks(args))
+
+
+def _with_numbered_checks(args: list[str]) -> list[str]:
+    """`--check CMD` as `--check=N=CMD`, N being the number of the --output before it."""
+    end = args.index("--") if "--" in args else len(args)
+    outputs = 0
+    numbered: list[str] = []
+    rest = iter(args[:end])
+    for arg in rest:
+        outputs += arg == "--output" or arg.startswith("--output=")
+        if arg == "--check" or arg.startswith("--check="):
+            command = arg[len("--check=") :] if "=" in arg else next(rest, "")
+            if not outputs or not command:
+                raise click.UsageError("--check CMD belongs after the --output PATH that it checks")
+            numbered.append(f"--check={outputs - 1}={command}")
+        else:
+            numbered.append(arg)
+    return numbered + args[end:]
+
+
+def asking(function: Function) -> Function:
+    """The options of `run` and `submit`: what a run is asked with."""
+    for option in reversed(_ASKING):
+        function = option(function)
+    return function
+
+
+_ASKING: Sequence[Callable[[Any], Any]] = (
+    click.option("--name", default="", help="A name for the run."),
+    click.option("-e", "--experiment", default="default", help="Its experiment [default]."),
+    click.option("--output", "outputs", multiple=True, metavar="PATH", help="Must be produced."),
+    click.option(
+        "--check", "checks", multiple=True, metavar="CMD",
+        help="CMD must exit 0 when the run ends; for the --output before it.",
+    ),
+    click.option("--cpus", type=float, help="CPUs to wait for [1]."),
+    click.option("--memory", type=Size(), help="Memory to wait for, as 4GB."),
+    click.option("--gpus", type=int, help="GPUs to wait for."),
+    click.option("--memory-limit", type=Size(), help="End it when it uses more than this."),
+    click.option("--max-time", type=Duration(), help="End it after this time [30d]."),
+    click.option("--grace", type=Duration(), help="Between TERM and KILL [10s]."),
+    click.option("--retries", type=int, default=0, help="Try again so often."),
+    click.option("--retry-on", multiple=True, type=click.Choice(["lost", "failed"]), help="When."),
+    click.option("--retry-exit-code", "retry_codes", multiple=True, type=int, help="Or these."),
+    click.option(
+        "--leftovers", type=click.Choice(["wait", "terminate", "fail"]),
+        help="Processes that outlive the command [wait].",
+    ),
+    click.option("--leftovers-wait", type=Duration(), help="Wait for them at most this long [5m]."),
+    click.option(
+        "--on-logged-error", type=click.Choice(["ignore", "warn", "fail"]),
+        help="Exit code 0, but errors in the output [warn].",
+    ),
+    click.option("--after", multiple=True, metavar="RUN", help="Start when RUN is Completed."),
+    click.option("--tag", "tags", multiple=True, type=Pair(), metavar="N=V", help="A tag."),
+    click.option("--param", "params", multiple=True, type=Pair(), metavar="N=V", help="Parameter."),
+    click.option("--env", "variables", multiple=True, type=Pair(), metavar="N=V", help="Variable."),
+    click.option("--cwd", default=".", metavar="FOLDER", help="Folder to run in [here]."),
+)  # fmt: skip
+
+
+def request(asked: dict[str, Any]) -> dict[str, Any]:
+    """The keywords of `outlast.submit` for these options; what wasn't given stays the default."""
+    outputs: list[dict[str, Any]] = [{"path": path} for path in asked["outputs"]]
+    for check in asked["checks"]:
+        number, _, command = check.partition("=")
+        outputs[int(number)]["check"] = shlex.split(command)
+    retries = asked["retries"]
+    retry_on = asked["retry_on"] or (() if asked["retry_codes"] else ("lost",))
+    return {
+        "name": asked["name"],
+        "experiment": asked["experiment"],
+        "folder": asked["cwd"],
+        "outputs": outputs,
+        "resources": _given(cpus=asked["cpus"], memory_bytes=asked["memory"], gpus=asked["gpus"]),
+        "limits": _given(
+            memory_bytes=asked["memory_limit"],
+            max_run_duration_s=asked["max_time"],
+            stop_grace_s=asked["grace"],
+            leftovers_s=asked["leftovers_wait"],
+        ),
+        "policy": _given(
+            leftovers=asked["leftovers"],
+            on_logged_error=asked["on_logged_error"],
+            max_attempts=retries + 1,
+            retry_on=list(retry_on),
+            retry_exit_codes=list(asked["retry_codes"]),
+        ),
+        "tags": dict(asked["tags"]),
+        "parameters": dict(asked["params"]),
+        "variables": dict(asked["variables"]),
+    }
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,1 @@
+"""What `outlast demo` runs: a real training script, as a user would write it."""
