@@ -54,7 +54,7 @@ def test_any_chunk_size_gives_the_same_records(
             assert batch.offset == cursor.offset == ends[-1]
         assert got == records
         assert ends == [sum(map(len, lines[: n + 1])) for n in range(len(lines))]
-        for start, record in zip([0, *ends], records):  # noqa: B905
+        for start, record in zip([0, *ends], records, strict=False):
             cursor.offset = start  # each end is a place to begin
             assert cursor.read_records().records[0] == record
 

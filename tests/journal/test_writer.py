@@ -251,6 +251,37 @@ def test_a_descriptor_closed_behind_its_back_seals_the_writer(tmp_path: Path) ->
             writer.append({"n": 1})
 
 
+FORK_WHILE_APPENDING = """
+import os, sys, threading
+from outlast.journal.writer import Writer
+writer = Writer(sys.argv[1])
+held, forked = threading.Event(), threading.Event()
+def hold():
+    with writer._lock:
+        held.set()
+        forked.wait()
+thread = threading.Thread(target=hold)
+thread.start()
+held.wait()
+child = os.fork()
+if child == 0:
+    writer.close()
+    os._exit(7)
+forked.set()
+thread.join()
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+writer.append({"still": "open"})
+"""
+
+
+def test_a_forked_child_can_close_what_a_thread_of_its_parent_was_using(tmp_path: Path) -> None:
+    path = tmp_path / "logged.1"
+    command = [sys.executable, "-c", FORK_WHILE_APPENDING, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert done.returncode == 0, done.stderr
+    assert records_in(path) == [{"still": "open"}]
+
+
 def test_importing_the_writer_costs_few_modules() -> None:
     code = (
         "import sys, json, os, zlib, outlast.errors; before = set(sys.modules);"

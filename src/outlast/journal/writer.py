@@ -29,7 +29,8 @@ _sync_data = getattr(os, "fdatasync", os.fsync)
 class Writer:
     """The one writer of a record journal; safe to use from threads and from signal handlers.
 
-    A forked child must not use its parent's writer: compare `pid` with `os.getpid()`.
+    A forked child must not append with its parent's writer (compare `pid` with `os.getpid()`); it
+    may close it, which leaves the parent's open.
     """
 
     __slots__ = ("_fd", "_is_new", "_lock", "_sealed_because", "path", "pid")
@@ -114,6 +115,8 @@ class Writer:
 
     def close(self) -> None:
         """Close without syncing; appending afterwards raises Sealed. Closing twice is fine."""
+        if os.getpid() != self.pid:
+            self._lock = RLock()  # a thread of the parent may have held it when this child began
         self._seal("is closed")
 
     def __enter__(self) -> Writer:
