@@ -250,3 +250,16 @@ def test_a_job_finds_its_run_and_without_one_may_be_refused(
     assert outlast.get_context().id == Path(folder.path).name
     assert outlast.get_context() is outlast.Run.get_context()
     monkeypatch.setattr(module, "_current", None)
+
+
+def test_a_folder_that_cannot_be_written_never_stops_the_script(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Run(RunFolder(str(tmp_path / "gone")))
+    for value in range(3):
+        run.log("x", value)
+    assert capsys.readouterr().err.count("can't be written") == 1
+    (tmp_path / "gone").mkdir()
+    run._recorder._retry_at = 0
+    run.log("x", 3)
+    assert [point["v"] for point in records(RunFolder(str(tmp_path / "gone")), "m")] == [0, 1, 2, 3]

@@ -17,7 +17,7 @@ from contextlib import suppress
 from itertools import count
 from typing import Any, BinaryIO, Dict, Iterator, Mapping, Optional, Sequence, Type, Union
 
-from outlast.errors import DiskFull, Invalid, NotFound
+from outlast.errors import Invalid, JournalError, NotFound
 from outlast.ids import check_name
 from outlast.run import logged
 from outlast.run.folder import RunFolder
@@ -344,7 +344,7 @@ def _end_with_script(local: Run) -> None:
 
 
 def _flush_quietly(of: Run) -> None:
-    with suppress(OSError, DiskFull):  # the recorder has told on stderr why it can't write
+    with suppress(OSError, JournalError):  # the recorder has told on stderr why it can't write
         of.flush()
 
 

@@ -17,7 +17,7 @@ import zlib
 from collections import deque
 from typing import Any, Deque, Mapping, Optional
 
-from outlast.errors import DiskFull
+from outlast.errors import DiskFull, JournalError, Sealed
 from outlast.journal.line import pack
 from outlast.journal.writer import Writer
 from outlast.process import Identity, boot_id
@@ -54,7 +54,7 @@ class Recorder:
         self._append(pack(record))
 
     def sync(self) -> None:
-        """Return when every record so far is on the disk; raise OSError or DiskFull if not."""
+        """Return when every record so far is on the disk; raise OSError or JournalError if not."""
         if self._held:
             self._write_held()
         if self._held:
@@ -72,7 +72,7 @@ class Recorder:
             return
         try:
             (self._writer or self._open()).append_packed(line)
-        except (OSError, DiskFull) as error:
+        except (OSError, JournalError) as error:
             self._begin_holding(line, error)
 
     def _open(self) -> Writer:
@@ -100,6 +100,7 @@ class Recorder:
         return writer
 
     def _begin_holding(self, line: bytes, error: Exception) -> None:
+        self._leave_sealed(error)
         self._hold(line)
         self._retry_at = time.monotonic() + RETRY_PAUSE_S
         print(
@@ -107,6 +108,11 @@ class Recorder:
             f"up to {HELD_RECORDS} records wait in memory",
             file=sys.stderr,
         )
+
+    def _leave_sealed(self, error: Exception) -> None:
+        """A journal that failed for good is left as it is; the next record begins another."""
+        if isinstance(error, Sealed):
+            self._writer = None
 
     def _hold(self, line: bytes) -> None:
         if len(self._held) == HELD_RECORDS:
@@ -129,8 +135,8 @@ class Recorder:
             while self._held:
                 writer.append_packed(self._held[0])
                 self._held.popleft()
-        except (OSError, DiskFull):
-            return  # told once when it began; the next try is due in RETRY_PAUSE_S
+        except (OSError, JournalError) as error:
+            self._leave_sealed(error)  # told once when it began; tried again in RETRY_PAUSE_S
 
     def _forget(self) -> None:
         """In a forked child: the parent's journal is the parent's, and so are its held records."""
