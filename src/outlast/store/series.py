@@ -30,6 +30,7 @@ from outlast.store.statement import execute, execute_many
 TAIL_ROWS = 64
 TAIL_ROWS_SPREAD = 64
 
+PURGED_AT_ONCE = 256  # rows
 NAMES_AT_ONCE = 100  # beyond it, all series of a run are read rather than those that are named
 
 
@@ -111,11 +112,10 @@ def summaries(connection: Connection, runs: Sequence[int]) -> dict[int, list[Sum
             *part,
         )
         for row in rows.fetchall():
-            run, name, n, first_step, last_step, low, high, last, last_t_ns, non_finite = row
-            last = math.nan if last is None else last
-            found[run].append(
-                Summary(name, n, first_step, last_step, low, high, last, last_t_ns, non_finite)
-            )
+            summary = Summary._make(row[1:])
+            if row.last is None:
+                summary = summary._replace(last=math.nan)
+            found[row.run].append(summary)
     return found
 
 
@@ -161,13 +161,29 @@ def view(
 
 def delete(connection: Connection, run: int) -> None:
     """Remove every point and series of a run."""
-    for table in ("tail", "chunk"):
-        execute(
+    while purge(connection, run):
+        pass
+
+
+def purge(connection: Connection, run: int) -> bool:
+    """Remove some rows of a run, at most about 20 MB; whether there may be more."""
+    some = "SELECT id FROM series WHERE run = ? ORDER BY id LIMIT ?"
+    ids = list(execute(connection, some, run, NAMES_AT_ONCE).scalars())
+    if not ids:
+        return False
+    marks = ", ".join("?" * len(ids))
+    for table, key in (("chunk", "series, level, place"), ("tail", "series, at")):
+        removed = execute(
             connection,
-            f"DELETE FROM {table} WHERE series IN (SELECT id FROM series WHERE run = ?)",
-            run,
+            f"DELETE FROM {table} WHERE ({key}) IN"
+            f" (SELECT {key} FROM {table} WHERE series IN ({marks}) LIMIT ?)",
+            *ids,
+            PURGED_AT_ONCE,
         )
-    execute(connection, "DELETE FROM series WHERE run = ?", run)
+        if removed.rowcount == PURGED_AT_ONCE:
+            return True
+    execute(connection, f"DELETE FROM series WHERE id IN ({marks})", *ids)
+    return True
 
 
 # --- what is known of a series between two batches ---
