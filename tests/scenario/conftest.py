@@ -1,0 +1,112 @@
+"""A workspace of its own for each scenario, used through the doors that a user has."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from outlast.sdk import RunHandle
+from outlast.sdk.start import start, stop
+from outlast.sdk.workspace import Workspace
+from outlast.transport.connection import Address, find
+
+
+class Place:
+    """A workspace folder, its server, and the command line in it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.environ = {
+            name: value for name, value in os.environ.items() if not name.startswith("OUTLAST_")
+        }
+        self.environ.update(OUTLAST_HOME=str(home), OUTLAST_PORT="0", NO_COLOR="1")
+
+    @property
+    def workspace(self) -> Workspace:
+        return Workspace(self.home)
+
+    def run(self, ref: str) -> RunHandle:
+        return self.workspace.run(ref)
+
+    def start_server(self) -> Address:
+        return start(self.home, ["--port", "0"])
+
+    def kill_server(self) -> None:
+        server = find(self.home)
+        assert server is not None, "no server to kill"
+        pidfd = os.pidfd_open(server.pid)
+        os.kill(server.pid, signal.SIGKILL)
+        _wait_gone(pidfd)
+
+    def stop_server(self) -> None:
+        stop(self.home)
+
+    def outlast(self, *arguments: str, check: bool = True, **options: Any) -> str:
+        """What `outlast ARGUMENTS` prints."""
+        done = subprocess.run(
+            [sys.executable, "-m", "outlast", *arguments],
+            env=self.environ, stdout=subprocess.PIPE, text=True, check=check, timeout=60, **options,
+        )  # fmt: skip
+        return done.stdout
+
+    def popen(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "outlast", *arguments], env=self.environ, **options
+        )
+
+    def folder(self, run_id: str) -> Path:
+        return self.home / "runs" / run_id
+
+    def facts(self, run_id: str) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self.outlast("show", "--json", run_id))
+        return answer
+
+    def wait_for(
+        self, handle: RunHandle, wanted: Callable[[dict[str, Any]], bool]
+    ) -> dict[str, Any]:
+        """The first state of the run for which `wanted` holds; fails when the run ends without."""
+        found: dict[str, Any] = {}
+
+        class Found(Exception):
+            pass
+
+        def look(state: dict[str, Any]) -> None:
+            if wanted(state):
+                found.update(state)
+                raise Found
+
+        try:
+            handle.watch(look)
+        except Found:
+            return found
+        pytest.fail(f"it never came to that: {handle.fetch()['state']}")
+
+
+def _wait_gone(pidfd: int) -> None:
+    import select
+
+    assert select.select([pidfd], [], [], 10)[0], "it didn't end"
+    os.close(pidfd)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """A fresh workspace with a server that runs; stopped at the end, its runs canceled."""
+    place = Place(tmp_path / "home")
+    place.start_server()
+    yield place
+    if find(place.home) is None:
+        place.start_server()
+    for handle in place.workspace.runs():
+        if not handle.is_over:
+            handle.cancel(force=True)
+            handle.wait(raise_on_error=False)
+    place.stop_server()
