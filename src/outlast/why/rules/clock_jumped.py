@@ -1,0 +1,43 @@
+"""The clock of the machine was set back while the run went on: times and durations across that
+moment are wrong, the order is not.
+"""
+
+from __future__ import annotations
+
+from outlast.units import NS_PER_S, between, clock
+from outlast.why.evidence import Evidence
+from outlast.why.finding import Fact, Finding
+from outlast.why.story import Told
+
+RANK = 70
+ANSWERS = False
+# The server and the supervisor stamp for themselves, and a merge may be off by a moment.
+TOLERANCE_S = 2.0
+
+
+def rule(evidence: Evidence) -> Finding | None:
+    jump: tuple[Told, Told] | None = None
+    for before, after in zip(evidence.story, evidence.story[1:], strict=False):
+        back_ns = before.event.t_ns - after.event.t_ns
+        if back_ns > TOLERANCE_S * NS_PER_S:
+            jump = (before, after)
+    if jump is None:
+        return None
+    before, after = jump
+    return Finding(
+        rule="clock_jumped",
+        claim=f"The clock of this machine went back by "
+        f"{between(after.event.t_ns, before.event.t_ns)} while it ran: durations across that "
+        "moment are wrong, the order of events is not.",
+        evidence=tuple(
+            Fact(
+                f"{name}: {clock(told.event.t_ns, now_ns=evidence.now_ns)}",
+                told.journal,
+                told.offset,
+                told.event.t_ns,
+            )
+            for name, told in (("before", before), ("after", after))
+        ),
+        since_ns=after.event.t_ns,
+        severity="warning",
+    )

@@ -1,0 +1,33 @@
+"""Every process is over; the outputs are being checked, read and hashed where the run ran."""
+
+from __future__ import annotations
+
+from outlast.run import events as ev
+from outlast.run.state import FINALIZING, OUTPUTS
+from outlast.units import between
+from outlast.why.evidence import Evidence
+from outlast.why.finding import Finding
+from outlast.why.wording import ending, ending_fact, fact
+
+RANK = 20
+ANSWERS = True
+
+
+def rule(evidence: Evidence) -> Finding | None:
+    state = evidence.state
+    if state.status != FINALIZING or state.stage != OUTPUTS:
+        return None
+    ended = evidence.last(ev.TreeEnded) or evidence.last(ev.OwnerEnded)
+    since_ns = ended.event.t_ns if ended else state.since_ns
+    how = "" if state.kind == "interactive" else f" (the command with {ending(evidence)})"
+    return Finding(
+        rule="collecting_outputs",
+        claim=f"Every process of it is over{how}; its outputs are being read and hashed since "
+        f"{between(since_ns, evidence.now_ns)}.",
+        evidence=(
+            *ending_fact(evidence),
+            *((fact(ended, "the last of its processes is over"),) if ended else ()),
+        ),
+        since_ns=since_ns,
+        next="Then they are stored, and the run is over.",
+    )

@@ -1,0 +1,38 @@
+"""The disk, or the user's quota on it, was full: where it shows, and what is free now."""
+
+from __future__ import annotations
+
+import re
+
+from outlast.printable import one_line
+from outlast.run import events as ev
+from outlast.run.state import FAILED, RUNNING
+from outlast.units import size
+from outlast.why.evidence import Evidence
+from outlast.why.finding import Fact, Finding
+
+RANK = 8
+ANSWERS = True
+_FULL = re.compile(r"No space left on device|\bENOSPC\b|[Dd]isk quota exceeded|\bEDQUOT\b")
+
+
+def rule(evidence: Evidence) -> Finding | None:
+    state = evidence.state
+    if state.status not in (FAILED, RUNNING):
+        return None
+    line = next((line for line in reversed(evidence.lines) if _FULL.search(line.text)), None)
+    if line is None:
+        return None
+    started = evidence.last(ev.Started)
+    folder = started.event.folder if started else "."
+    free = evidence.free_disk_bytes
+    now = () if free is None else (Fact(f"{size(free)} are free now where runs are kept"),)
+    return Finding(
+        rule="disk_full",
+        claim="The disk was full, or the quota on it: something could not be written.",
+        evidence=(Fact(one_line(line.text), "output", line.offset), *now),
+        since_ns=state.ended_ns or evidence.last_output_ns,
+        next="It runs on, but what it could not write is missing." if not state.is_over else "",
+        command=f"df -h {folder} /tmp",
+        severity="problem",
+    )

@@ -1,0 +1,67 @@
+"""The run was out of memory: ended by the kernel, stopped at its own limit, or refused memory by
+Python.
+"""
+
+from __future__ import annotations
+
+from outlast.run import events as ev
+from outlast.run.state import FAILED
+from outlast.units import size
+from outlast.why.evidence import Evidence
+from outlast.why.finding import Fact, Finding
+from outlast.why.wording import ending_fact, fact, traceback_fact
+
+RANK = 5
+ANSWERS = True
+
+
+def rule(evidence: Evidence) -> Finding | None:
+    state = evidence.state
+    if state.status != FAILED:
+        return None
+    if state.cause == "memory":
+        claim, facts = _by_limit(evidence) or _by_kernel(evidence)
+    elif evidence.traceback is not None and evidence.traceback.name == "MemoryError":
+        claim, facts = _by_python(evidence)
+    else:
+        return None
+    return Finding(
+        rule="out_of_memory",
+        claim=claim,
+        evidence=(*facts, *ending_fact(evidence)),
+        since_ns=state.ended_ns,
+        command=f"outlast logs {evidence.id}",
+        severity="problem",
+    )
+
+
+def _by_limit(evidence: Evidence) -> tuple[str, tuple[Fact, ...]] | None:
+    reached = evidence.last(ev.LimitReached)
+    if reached is None or reached.event.limit != "memory_bytes":
+        return None
+    event: ev.LimitReached = reached.event
+    claim = (
+        f"It ran out of memory: its processes together used {size(event.observed)}, "
+        f"and its limit (memory_bytes) is {size(event.allowed)}."
+    )
+    return claim, (fact(reached, "the limit was reached"),)
+
+
+def _by_kernel(evidence: Evidence) -> tuple[str, tuple[Fact, ...]]:
+    exited = evidence.last(ev.Exited)
+    used_bytes = exited.event.max_rss_bytes if exited else 0
+    used = f" when it held {size(used_bytes)}" if used_bytes else ""
+    claim = f"It ran out of memory: the kernel's out-of-memory (OOM) killer ended it{used}."
+    told = evidence.state.facts.get("oom")
+    facts = [f"{name}: {value}" for name, value in told.items()] if isinstance(told, dict) else []
+    return claim, tuple(Fact(text) for text in facts[:6])
+
+
+def _by_python(evidence: Evidence) -> tuple[str, tuple[Fact, ...]]:
+    found = evidence.traceback
+    asked = f" ({found.message})" if found and found.message else ""
+    claim = (
+        f"It ran out of memory: Python raised MemoryError{asked}, which means that the machine, "
+        "a cgroup or a limit of the process (ulimit -v) gave no more."
+    )
+    return claim, traceback_fact(evidence)

@@ -1,0 +1,38 @@
+"""Any other warning that the run carries, as it was told."""
+
+from __future__ import annotations
+
+from outlast.run import events as ev
+from outlast.why.evidence import Evidence
+from outlast.why.finding import Fact, Finding
+from outlast.why.wording import fact
+
+RANK = 80
+ANSWERS = False
+# Codes of which another rule speaks.
+TOLD_ELSEWHERE = frozenset(
+    (
+        "leftovers", "leftovers_ended", "orphaned", "corrected", "logged_errors", "logged_error",
+        "output_foreign", "output_truncated", "output_check_failed", "output_unreadable",
+        "output_too_new",
+    )
+)  # fmt: skip
+
+
+def rule(evidence: Evidence) -> Finding | None:
+    told = [
+        (code, message) for code, message in evidence.state.warnings if code not in TOLD_ELSEWHERE
+    ]
+    if not told:
+        return None
+    more = f" ({len(told) - 1} more warnings below)" if len(told) > 1 else ""
+    records = {(found.event.code, found.event.message): found for found in evidence.each(ev.Warned)}
+    return Finding(
+        rule="warned",
+        claim=f"A warning was left with it: {told[0][1].rstrip('.')}{more}.",
+        evidence=tuple(
+            fact(records[item], item[1]) if item in records else Fact(item[1]) for item in told[:20]
+        ),
+        command=f"outlast show {evidence.id}",
+        severity="warning",
+    )
