@@ -1,0 +1,276 @@
+"""Collect a run's outputs at its end: which files it made, whether they are whole, their hashes.
+
+Runs in a thread beside the loop, reads every file once, and can be abandoned at any time. It runs
+only when not one process of the run is left. Where to look is told by `outputs`.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+
+from outlast.run.manifest import Entry
+from outlast.run.spec import Output
+from outlast.supervisor import outputs, whole
+from outlast.supervisor.command import CannotStart
+from outlast.supervisor.kernel import open_pidfd, peek_exit
+from outlast.supervisor.outputs import Inventory, Item, Place
+from outlast.supervisor.tree import plain
+
+_READ_BYTES = 1 << 20
+_HASH_THREADS = 4
+_NAMED = 20  # problems of one kind that are told one by one
+
+Runner = Callable[[Tuple[str, ...]], int]  # starts a check and returns its pid
+
+
+class Problem(NamedTuple):
+    """As in run.events.OutputProblem."""
+
+    path: str
+    problem: str
+    message: str
+    is_fatal: bool
+
+
+class Collected(NamedTuple):
+    """All that was found."""
+
+    entries: Tuple[Entry, ...]
+    foreign: Tuple[str, ...]
+    problems: Tuple[Problem, ...]  # the most telling first
+
+
+class Abandoned(Exception):
+    """The collecting was abandoned."""
+
+
+class Collector:
+    """Collects once; `abandon` may be called from another thread."""
+
+    def __init__(
+        self,
+        places: List[Place],
+        before: Inventory,
+        working: str,
+        run_check: Optional[Runner],
+        check_s: float,
+    ) -> None:
+        """`run_check` None: checks are left out; each may take `check_s` seconds."""
+        self._places = places
+        self._before = before
+        self._working = working
+        self._run_check = run_check
+        self._check_s = check_s
+        self._is_abandoned = False
+        self._checking = 0
+        self._made: Dict[str, Tuple[Item, Place]] = {}
+        self._foreign: Dict[str, str] = {}
+        self._problems: List[Problem] = []
+
+    def abandon(self) -> None:
+        """Make `collect` raise Abandoned soon."""
+        self._is_abandoned = True
+        if self._checking:
+            _kill_group(self._checking)
+
+    def collect(self) -> Collected:
+        """Look, check, hash. Raises Abandoned."""
+        for place in self._places:
+            self._walk(place)
+        for item, place in self._made.values():
+            self._check_whole(item, place)
+        for place in self._places:
+            if place.output is not None and place.output.check:
+                self._check(place.name, place.output)
+        entries = self._hash_all()
+        problems = sorted(self._problems, key=lambda problem: not problem.is_fatal)
+        return Collected(entries, tuple(sorted(self._foreign)), tuple(_shortened(problems)))
+
+    def _walk(self, place: Place) -> None:
+        made = foreign = 0
+        is_odd = False
+        for item in outputs.walk(place, self._working, self._before):
+            self._pause()
+            if item.status is None:
+                is_itself = place.output is not None and item.name == place.name
+                is_odd = is_odd or is_itself
+                self._tell(item.name, "unreadable", item.oddity, is_itself)
+            elif self._before.holds(item):
+                name = plain(item.name)
+                foreign += place.output is not None or name not in self._foreign
+                self._foreign.setdefault(name, place.origin)
+            else:
+                made += 1
+                self._add(item, place)
+        if place.output is not None and place.output.is_required and not made and not is_odd:
+            self._miss(place, foreign)
+        elif foreign:
+            self._tell_foreign(place, foreign)
+
+    def _add(self, item: Item, place: Place) -> None:
+        name = item.name
+        if place.origin == "upload" and name in self._made:
+            name = f"uploads/{name}"
+        self._made.setdefault(name, (item._replace(name=name), place))
+
+    def _miss(self, place: Place, foreign: int) -> None:
+        if foreign:
+            message = (
+                "it was there before the run started and is unchanged: not written by this run"
+            )
+            self._tell(place.name, "foreign", message, True)
+        elif os.path.lexists(place.path):
+            self._tell(place.name, "missing", "the declared folder holds no file", True)
+        else:
+            message = f"it was declared, but not produced: {plain(place.path)} doesn't exist"
+            self._tell(place.name, "missing", message, True)
+
+    def _tell_foreign(self, place: Place, count: int) -> None:
+        first = next(name for name, origin in self._foreign.items() if origin == place.origin)
+        others = f" (and {count - 1} more)" if count > 1 else ""
+        message = f"was there before the run and is unchanged{others}: not counted as produced"
+        self._tell(first, "foreign", message, False)
+
+    def _check_whole(self, item: Item, place: Place) -> None:
+        self._pause()
+        try:
+            fd = outputs.open_item(item)
+            try:
+                damage = whole.damage(fd, item.path)
+            finally:
+                os.close(fd)
+        except OSError:
+            return  # the hashing meets the same and tells it
+        if damage:
+            self._tell(item.name, "truncated", damage, True)
+
+    def _check(self, name: str, output: Output) -> None:
+        if self._run_check is None or any(p.path == plain(name) for p in self._problems):
+            return
+        self._pause()
+        words = " ".join(output.check)
+        try:
+            pid = self._run_check(output.check)
+        except CannotStart as error:
+            self._tell(name, "check_failed", f"its check can't be started: {error.message}", True)
+            return
+        said = self._wait_for_check(pid)
+        if said:
+            self._tell(name, "check_failed", f"its check {said}: {words}", True)
+
+    def _wait_for_check(self, pid: int) -> str:
+        """How the check failed; "" when it didn't. Nothing of it is left then."""
+        self._checking = pid
+        if self._is_abandoned:
+            _kill_group(pid)
+        fd = open_pidfd(pid)
+        try:
+            poll = select.poll()
+            poll.register(fd, select.POLLIN)
+            if not poll.poll(int(self._check_s * 1000)):
+                _kill_group(pid)
+                poll.poll()
+                return f"took longer than {self._check_s:g} s"
+            ended = peek_exit(pid)
+            assert ended is not None, "its pidfd says that it ended"
+            if ended.code == 0:
+                return ""
+            return (
+                f"was ended by signal {ended.signal}"
+                if ended.code is None
+                else f"ended with exit code {ended.code}"
+            )
+        finally:
+            os.close(fd)
+            _kill_group(pid)  # before it is reaped, so that the number is still its own
+            self._checking = 0
+            os.waitpid(pid, 0)
+            self._pause()
+
+    def _hash_all(self) -> Tuple[Entry, ...]:
+        if not self._made:
+            return ()
+        import hashlib  # these two cost 4 MB and 5 ms: only for runs with outputs
+        import threading
+
+        waiting = list(self._made.values())
+        entries: List[Entry] = []
+        failures: List[BaseException] = []
+        taking = threading.Lock()
+
+        def work() -> None:
+            try:
+                while True:
+                    with taking:
+                        if not waiting:
+                            return
+                        item, place = waiting.pop()
+                    self._hash(item, place, hashlib.sha256(), entries)
+            except BaseException as error:
+                failures.append(error)
+
+        count = min(_HASH_THREADS, os.cpu_count() or 1, len(waiting))
+        threads = [threading.Thread(target=work, daemon=True) for _ in range(count - 1)]
+        for thread in threads:
+            thread.start()
+        work()
+        for thread in threads:
+            thread.join()
+        if failures:
+            raise failures[0]
+        return tuple(entries)
+
+    def _hash(self, item: Item, place: Place, hasher: Any, entries: List[Entry]) -> None:
+        try:
+            fd = outputs.open_item(item)
+            try:
+                data = os.read(fd, _READ_BYTES)
+                while data:
+                    hasher.update(data)
+                    self._pause()
+                    data = os.read(fd, _READ_BYTES)
+                if not outputs.is_unchanged(fd, item):
+                    raise OSError(0, "it changed while it was being collected")
+            finally:
+                os.close(fd)
+        except OSError as error:
+            self._tell(item.name, "unreadable", f"can't be collected: {error.strerror}", True)
+            return
+        assert item.status is not None, "only files are hashed"
+        size_bytes, mtime_ns = item.status.st_size, item.status.st_mtime_ns
+        entries.append(
+            Entry(item.name, size_bytes, hasher.hexdigest(), mtime_ns, place.origin, item.path)
+        )
+
+    def _tell(self, path: str, problem: str, message: str, is_fatal: bool) -> None:
+        self._problems.append(Problem(plain(path), problem, plain(message), is_fatal))
+
+    def _pause(self) -> None:
+        if self._is_abandoned:
+            raise Abandoned
+
+
+def _kill_group(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def _shortened(problems: List[Problem]) -> List[Problem]:
+    """At most `_NAMED` of a kind, and one more that tells how many there are."""
+    told: List[Problem] = []
+    counts: Dict[Tuple[str, bool], int] = {}
+    for problem in problems:
+        kind = (problem.problem, problem.is_fatal)
+        counts[kind] = counts.get(kind, 0) + 1
+        if counts[kind] <= _NAMED:
+            told.append(problem)
+    for (problem_name, is_fatal), count in counts.items():
+        if count > _NAMED:
+            message = f"{count - _NAMED} more files have the same problem"
+            told.append(Problem("…", problem_name, message, is_fatal))
+    return told

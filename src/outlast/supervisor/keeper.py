@@ -1,0 +1,139 @@
+"""Two processes, so that neither's death loses how the run ended.
+
+The keeper forks the supervisor and then only waits. Both are subreapers: when the supervisor is
+killed, the kernel hands its children to the keeper, which goes on as the supervisor and still
+learns the exit status. When the keeper is killed, nothing happens. Both hold one lock on the run's
+`lease`: nobody else supervises while either lives; who gets the lock knows that both are dead.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import json
+import os
+import signal
+import sys
+from typing import List
+
+from outlast.errors import OutlastError
+from outlast.run import folder as names
+from outlast.supervisor import kernel, requests, takeover
+from outlast.supervisor.assignment import Assignment, read_arguments
+from outlast.supervisor.control import Control
+from outlast.supervisor.story import Past
+from outlast.supervisor.supervision import Supervision
+
+OK = 0
+LOCKED = 3  # another supervisor lives
+UNUSABLE = 2  # wrong arguments, or a folder without a spec
+# A shutdown, a closed terminal or a stray kill must not end the one who has to tell the truth; the
+# job gets such signals itself, and the supervisor then tells how it ended.
+_IGNORED = (
+    signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2,
+    signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU,
+)  # fmt: skip
+
+
+def main(arguments: List[str]) -> int:
+    """Supervise one attempt from here to its end; the exit code of this process."""
+    _close_inherited()
+    try:
+        assignment = read_arguments(arguments)
+        lease = _lock(assignment)
+    except (OutlastError, OSError, ValueError) as error:
+        print(f"outlast: {error}", file=sys.stderr)
+        return UNUSABLE
+    if lease < 0:
+        print("outlast: another supervisor of this run is alive", file=sys.stderr)
+        return LOCKED
+    if _is_over(assignment):
+        return OK
+    _stand_apart()
+    gc.freeze()  # what both processes share stays shared
+    supervisor = os.fork()
+    if supervisor == 0:
+        _supervise(assignment, assignment.mode)
+        return OK
+    # Nothing else is a child of the keeper while the supervisor lives.
+    if os.waitpid(supervisor, 0)[1] != 0:
+        _supervise(assignment, "resume")
+    return OK
+
+
+def _close_inherited() -> None:
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2:
+            try:
+                os.close(int(name))
+            except OSError:  # it belonged to the listing itself
+                continue
+
+
+def _lock(assignment: Assignment) -> int:
+    """The lease, locked as long as this process or one that it forks lives; -1 if it is held."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    fd = os.open(assignment.folder.file(names.LEASE), flags, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return -1
+    return fd
+
+
+def _is_over(assignment: Assignment) -> bool:
+    """Has this attempt ended? What an earlier attempt left is removed."""
+    end = assignment.folder.file(names.END)
+    try:
+        with open(end, "rb") as file:
+            attempt = json.load(file)["attempt"]
+    except FileNotFoundError:
+        return False
+    except (ValueError, KeyError, TypeError):  # not written by a supervisor
+        attempt = 0
+    if attempt >= assignment.attempt:
+        return True
+    os.unlink(end)
+    if os.path.lexists(assignment.folder.file(names.MANIFEST)):
+        os.unlink(assignment.folder.file(names.MANIFEST))
+    return False
+
+
+def _stand_apart() -> None:
+    if os.getpgrp() != os.getpid():
+        os.setsid()
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    os.chdir("/")  # keep no filesystem busy
+    kernel.become_subreaper()
+
+
+def _supervise(assignment: Assignment, mode: str) -> None:
+    if mode != "resume":
+        kernel.become_subreaper()  # not inherited by fork
+    supervision = Supervision(assignment, mode)
+    woken, wake = os.pipe()
+    for fd in (woken, wake):
+        os.set_blocking(fd, False)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+
+    def child_ended() -> None:
+        os.read(woken, 4096)
+        supervision.children_changed()
+
+    supervision.loop.watch(woken, child_ended)
+    events = assignment.folder.file(names.EVENTS)
+    takeover.begin(supervision, Past.read(events, assignment.attempt))
+    supervision.children_changed()  # what ended before SIGCHLD was listened to
+    if not supervision.loop.is_over:
+        supervision.listen(
+            Control(
+                assignment.folder,
+                supervision.loop,
+                lambda request, reply: requests.answer(supervision, request, reply),
+            )
+        )
+        supervision.sync_logged()
+    supervision.loop.run()

@@ -1,0 +1,453 @@
+"""The story of one attempt, from the start of its command to its last word.
+
+    running    the main process lives; of an interactive run, the process that owns it
+    leftovers  it ended; other processes of the run live
+    outputs    none is left; outputs are read and the verdict is made
+    over       end.json is there
+
+Who belongs to the run is told by `tree`; signals are in `stop`, the end in `ending`. A supervisor
+that takes over from one that was killed begins in `takeover`; from there on the story is the same.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from typing import Any, Dict, List, Optional, Set
+
+import outlast
+from outlast.process import TICKS_PER_S, Identity
+from outlast.run import events as ev
+from outlast.run import folder as names
+from outlast.run.verdict import Observed
+from outlast.supervisor import command, kernel, memory, outputs
+from outlast.supervisor.assignment import Assignment, Launch
+from outlast.supervisor.collect import Collector
+from outlast.supervisor.control import Control
+from outlast.supervisor.ending import Ending, Gathered, sync_file
+from outlast.supervisor.kernel import Exit
+from outlast.supervisor.leftovers import Leftovers
+from outlast.supervisor.loop import Loop, now_s, wall_ns
+from outlast.supervisor.outputs import Inventory
+from outlast.supervisor.owner import Word, last_word
+from outlast.supervisor.stop import Ladder
+from outlast.supervisor.story import Story
+from outlast.supervisor.tree import Tree, described, plain
+
+HEARTBEAT_S = 5.0
+_SYNC_S = 1.0
+_LOOK_S = 1.0
+# What ends by itself right after the main process (a resource tracker, a `tee`) is no leftover.
+_SETTLE_S = 0.3
+# SIGCHLD may come by the thousand; the table of processes is read at most this often for it.
+_SCAN_PAUSE_S = 0.05
+
+
+class Supervision:
+    """One attempt of one run. The methods below are called by the loop, never two at a time."""
+
+    def __init__(self, assignment: Assignment, mode: str) -> None:
+        self.assignment = assignment
+        self.mode = mode
+        self.spec = assignment.spec
+        self.folder = assignment.folder
+        self.attempt = assignment.attempt
+        self.loop = Loop()
+        self.story = Story(self.folder.file(names.EVENTS), self.loop)
+        self.tree = Tree(self.folder.path)
+        self.ladder = Ladder(self.attempt, self.tree, self.story, self.loop, self.look_for_the_rest)
+        self.ending = Ending(assignment, self.story, self.loop, self._over)
+        self.stage = "running"
+        self.main: Optional[Identity] = None
+        self.is_child = False  # is main this process's own child?
+        self.seen = Observed()
+        self.facts: Dict[str, Any] = {}
+        self.launch: Optional[Launch] = None
+        self.environ: Dict[str, str] = {}
+        self.working = ""
+        self.output_offset = 0
+        self.inventory = Inventory({}, {}, {})
+        self.witness = memory.Witness()
+        self.cgroup: Optional[memory.Cgroup] = None
+        self._has_to_settle = True  # how main ended isn't on the disk yet
+        self._exited: Optional[ev.Exited] = None
+        self._ended_s = 0.0
+        self._leftovers: Optional[Leftovers] = None
+        self._leftover_pids: Set[int] = set()
+        self._outline: Any = None
+        self._scanned_s = 0.0
+        self._logged_bytes: Dict[str, int] = {}
+        self.when_over: List[Any] = []  # replies that wait for the end
+        self.control: Optional[Control] = None
+
+    # --- alive ---
+
+    def begin(self) -> None:
+        """Say who is in charge, and keep saying that this process lives."""
+        me = Identity.of(os.getpid())
+        assert me is not None, "this process is in /proc"
+        host = plain(os.uname().nodename)
+        self._beat()
+        self.story.tell(
+            ev.Supervised(time.time_ns(), self.attempt, self.mode, *me, host, outlast.__version__)
+        )
+
+    def _beat(self) -> None:
+        self.loop.after("heartbeat", HEARTBEAT_S, self._beat)
+        try:
+            os.utime(self.folder.file(names.LEASE))
+        except OSError as error:
+            print(f"outlast: no heartbeat: {error}", file=sys.stderr)
+        if self.main is not None and self.stage == "running":
+            self.witness.look(self.main.pid)
+        if self.control is not None and self.stage != "over":
+            self._listen()
+
+    def listen(self, control: Control) -> None:
+        """Take requests from now on, or as soon as the socket can be made."""
+        self.control = control
+        self._listen()
+
+    def _listen(self) -> None:
+        assert self.control is not None, "set by listen()"
+        try:
+            self.control.open()
+        except OSError as error:  # a full disk has no room for a socket's name either
+            print(f"outlast: no control socket yet: {error}", file=sys.stderr)
+
+    def sync_logged(self) -> None:
+        """Put what the script has logged since the last time on the disk."""
+        self.loop.after("sync", _SYNC_S, self.sync_logged)
+        try:
+            entries = list(os.scandir(self.folder.path))
+        except OSError:  # the folder is gone; the end will tell
+            return
+        for entry in entries:
+            if entry.name.startswith(names.LOGGED_PREFIX):
+                size_bytes = entry.stat(follow_symlinks=False).st_size
+                if self._logged_bytes.get(entry.name) != size_bytes:
+                    self._logged_bytes[entry.name] = size_bytes
+                    sync_file(entry.path)
+
+    # --- running ---
+
+    def start_command(self, launch: Launch) -> None:
+        """Start the command, or tell why it can't be started."""
+        output = self.folder.file(names.OUTPUT)
+        self._make_cgroup()
+        self.output_offset = _size(output)
+        try:
+            pid = command.start(
+                launch.command,
+                self.environ,
+                launch.folder,
+                output,
+                umask=launch.umask,
+                cgroup_procs=self.cgroup.procs if self.cgroup else "",
+            )
+        except command.CannotStart as error:
+            self.fail_to_start(error.reason, error.message, error.exit_code)
+            return
+        main = Identity.of(pid)
+        assert main is not None, "it isn't reaped, so it is in /proc"
+        self.run_with(main, is_child=True)
+
+    def fail_to_start(self, reason: str, message: str, exit_code: int) -> None:
+        """The command never ran."""
+        message = plain(message)
+        self.story.tell(ev.StartFailed(time.time_ns(), self.attempt, reason, message))
+        self.seen = self.seen._replace(start_failure=message)
+        self.facts.update(exit_code=exit_code, reason=reason)
+        self._finish(is_to_collect=False)
+
+    def run_with(self, main: Identity, *, is_child: bool) -> None:
+        """The main process runs: tell it, and set its limits."""
+        self.story.tell(
+            ev.Started(time.time_ns(), self.attempt, *main, plain(self.working), self.output_offset)
+        )
+        self.watch_main(main, is_child=is_child)
+
+    def watch_main(self, main: Identity, *, is_child: bool) -> None:
+        """Set the limits of a main process that runs already."""
+        self.main, self.is_child = main, is_child
+        self.witness.look(main.pid)
+        # Counted from the process's own start, which a new supervisor and a new clock don't move.
+        due_s = main.start_ticks / TICKS_PER_S + self.spec.limits.max_run_duration_s
+        self.loop.at("max_run_duration", due_s, self._run_too_long)
+        if self.spec.limits.memory_bytes and not self.assignment.is_interactive:
+            self.loop.after("memory", memory.LOOK_S, self._look_at_memory)
+
+    def _make_cgroup(self) -> None:
+        limit_bytes = self.spec.limits.memory_bytes
+        if limit_bytes:
+            self.cgroup = memory.limited(f"{self.spec.id}-{self.attempt}", limit_bytes)
+
+    def _look_at_memory(self) -> None:
+        limit_bytes = self.spec.limits.memory_bytes
+        if self.cgroup is not None and self.cgroup.kills():
+            self._reach("memory_bytes", limit_bytes, self.cgroup.peak_bytes())
+            return
+        if self.cgroup is None:
+            resident_bytes = memory.resident_bytes(self.tree.members())
+            if resident_bytes > limit_bytes:
+                self._reach("memory_bytes", limit_bytes, resident_bytes)
+                return
+        self.loop.after("memory", memory.LOOK_S, self._look_at_memory)
+
+    def _run_too_long(self) -> None:
+        allowed_s = self.spec.limits.max_run_duration_s
+        assert self.main is not None, "the timer is set with main"
+        observed_s = now_s() - self.main.start_ticks / TICKS_PER_S
+        self._reach("max_run_duration_s", allowed_s, observed_s)
+
+    def _reach(self, limit: str, allowed: float, observed: float) -> None:
+        """A limit is reached: say it, and end everything."""
+        self._note_limit(limit, allowed, observed)
+        if self.assignment.is_interactive:  # its owner is the user's own process: let it live
+            self._finish()
+        elif self.stage in ("running", "leftovers"):
+            self._stop_for_limit()
+
+    def _note_limit(self, limit: str, allowed: float, observed: float) -> None:
+        if not self.seen.limit:
+            self.seen = self.seen._replace(limit=limit)
+            self.facts.update(limit=limit, allowed=allowed, observed=observed)
+            self.story.tell(ev.LimitReached(time.time_ns(), self.attempt, limit, allowed, observed))
+
+    def _stop_for_limit(self) -> None:
+        # What outgrew its memory grows on during a grace.
+        is_memory = self.seen.limit == "memory_bytes"
+        self.stop(self.seen.limit, 0.0 if is_memory else self.spec.limits.stop_grace_s)
+
+    def stop(self, reason: str, grace_s: float) -> List[Dict[str, Any]]:
+        """Begin to end the run's processes, or go to the next rung; returns those that live."""
+        self._note_stop(reason)
+        if self.ladder.rung and grace_s > 0:
+            return described(self.tree.members())
+        self._stop_looking_at_leftovers()
+        told = self.ladder.kill() if self.ladder.rung else self.ladder.start(reason, grace_s)
+        if self.stage == "leftovers":
+            self.look_for_the_rest()
+        return told
+
+    def _note_stop(self, reason: str) -> None:
+        is_first = not self.seen.stop_reason
+        if is_first:
+            self.seen = self.seen._replace(stopped_main=self.stage == "running")
+        # A cancel counts also when leftovers were being ended already.
+        if is_first or reason == "cancel":
+            self.seen = self.seen._replace(stop_reason=reason)
+
+    # --- the main process ends ---
+
+    def children_changed(self) -> None:
+        """Some child ended: main perhaps, or a process that was orphaned and became ours."""
+        if self.is_child and self.main is not None and self._exited is None:
+            ended = kernel.peek_exit(self.main.pid)
+            if ended is not None:
+                self.main_ended(ended)
+        if self.stage in ("running", "leftovers"):
+            self._reap()
+        if self.stage == "leftovers":
+            self.look_for_the_rest()
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            # Until `exited` is on the disk, main stays unreaped: whoever takes over learns it too.
+            # (It may have ended just now, after it was looked at: then SIGCHLD comes again.)
+            if found is None or (self._has_to_settle and self._is_main(found.si_pid)):
+                return
+            os.waitpid(found.si_pid, 0)
+
+    def _is_main(self, pid: int) -> bool:
+        return self.is_child and self.main is not None and self.main.pid == pid
+
+    def main_ended(self, ended: Optional[Exit]) -> None:
+        """The main process is over; None: nobody can tell how."""
+        known = ended or Exit(None, None, False)
+        self.seen = self.seen._replace(
+            code=known.code, signal=known.signal, is_exit_known=ended is not None
+        )
+        self._exited = ev.Exited(
+            time.time_ns(), self.attempt, *known, _size(self.folder.file(names.OUTPUT))
+        )
+        self.story.tell(self._exited)
+        self._settle()
+        self.look_for_oom()
+        self.enter_leftovers()
+
+    def _settle(self) -> None:
+        if self.story.sync():
+            self._has_to_settle = False
+            if self.stage in ("running", "leftovers"):
+                self._reap()
+        else:
+            self.loop.after("settle", _LOOK_S, self._settle)
+
+    def look_for_oom(self) -> None:
+        """Did the kernel end it for memory? By the run's own limit, or because all was full."""
+        seen = self.seen
+        if self.cgroup is not None and self.cgroup.kills() and not seen.limit:
+            limit_bytes = self.spec.limits.memory_bytes
+            self._note_limit("memory_bytes", limit_bytes, self.cgroup.peak_bytes())
+        if self.main is None:  # nobody ever learnt who it was
+            return
+        if seen.signal == signal.SIGKILL and not seen.stopped_main:
+            oom = self.witness.evidence(self.main.pid)
+            self.seen = self.seen._replace(oom=oom)
+            if oom:
+                self.facts["oom"] = oom
+        elif seen.code and not seen.stopped_main:
+            text = self.witness.others()
+            if text:
+                message = f"the kernel killed a process for memory while it ran: {text}"
+                self.story.tell(ev.Warned(time.time_ns(), self.attempt, "oom", message))
+
+    # --- leftovers ---
+
+    def enter_leftovers(self) -> None:
+        """Wait for everything else that belongs to the run."""
+        self.stage = "leftovers"
+        self._ended_s = now_s()
+        self._scanned_s = 0.0
+        if not self.ladder.rung:
+            self.loop.after("leftovers", _SETTLE_S, self._look_at_leftovers)
+        self.look_for_the_rest()
+        if self.seen.limit and not self.ladder.rung and self.stage == "leftovers":
+            self._stop_for_limit()
+
+    def look_for_the_rest(self) -> None:
+        """Is not one process left? Then go on."""
+        if self.stage != "leftovers":
+            return
+        pause_s = self._scanned_s + _SCAN_PAUSE_S - now_s()
+        if pause_s > 0:
+            self.loop.after("rest", pause_s, self.look_for_the_rest)
+            return
+        self._scanned_s = now_s()
+        if not self.tree.members():
+            self._tree_ended()
+
+    def _look_at_leftovers(self) -> None:
+        members = self.tree.members()
+        if not members:
+            self._tree_ended()
+            return
+        if self._leftovers is None:
+            self._leftovers = Leftovers([place.path for place in self._places()])
+        look = self._leftovers.look(members)
+        limits = self.spec.limits
+        # One deadline at once for policies that don't wait.
+        is_waiting = self.spec.policy.leftovers == "wait"
+        deadline_s = self._ended_s + (limits.leftovers_s if is_waiting else 0.0)
+        idle_s = look.idle_since_s + limits.idle_leftovers_s if look.idle_since_s else 0.0
+        if look.outline() != self._outline:
+            self._outline = look.outline()
+            idle_ns = wall_ns(idle_s) if idle_s else 0
+            self.story.tell(
+                ev.Leftovers(
+                    time.time_ns(), self.attempt, look.processes, wall_ns(deadline_s), idle_ns
+                )
+            )
+        self.note_leftovers({int(told["pid"]) for told in look.processes})
+        self.loop.at("leftovers deadline", deadline_s, lambda: self._end_leftovers("leftovers"))
+        if idle_s:
+            self.loop.at("idle leftovers", idle_s, lambda: self._end_leftovers("idle_leftovers"))
+        else:
+            self.loop.cancel("idle leftovers")
+        self.loop.after("leftovers", _LOOK_S, self._look_at_leftovers)
+
+    def note_leftovers(self, pids: Set[int]) -> None:
+        """Count these among the processes that outlived main."""
+        self._leftover_pids |= pids
+        self.seen = self.seen._replace(leftover_count=len(self._leftover_pids))
+
+    def _end_leftovers(self, reason: str) -> None:
+        self.stop(reason, self.spec.limits.stop_grace_s)
+
+    def _stop_looking_at_leftovers(self) -> None:
+        for timer in ("leftovers", "leftovers deadline", "idle leftovers"):
+            self.loop.cancel(timer)
+
+    def _tree_ended(self) -> None:
+        self.story.tell(ev.TreeEnded(time.time_ns(), self.attempt))
+        self._finish()
+
+    # --- the end ---
+
+    def end_owner(self, word: Word) -> None:
+        """The owner of an interactive run ended it, or died (how = died)."""
+        if self.stage != "running":
+            return
+        self.story.tell(ev.OwnerEnded(time.time_ns(), self.attempt, *word))
+        self.hear(word)
+        self._finish()
+
+    def hear(self, word: Word) -> None:
+        """The script's own word counts in the verdict."""
+        self.seen = self.seen._replace(
+            owner=word.how, owner_message=word.message, owner_facts=word.facts
+        )
+        self.facts = {**word.facts, **self.facts}
+
+    def _finish(self, *, is_to_collect: bool = True) -> None:
+        """Nothing of the run is left (or it is its owner's): gather, judge, write it down."""
+        self.stage = "outputs"
+        self._stop_looking_at_leftovers()
+        self.ladder.over()
+        for timer in ("max_run_duration", "memory", "rest"):
+            self.loop.cancel(timer)
+        if self.cgroup is not None:
+            self.cgroup.remove()
+        if not self.assignment.is_interactive:
+            word = last_word(self.folder, self.inventory.logged_bytes)
+            if word is not None:
+                self.hear(word)
+        is_asked = self.spec.policy.on_logged_error != "ignore"
+        offset = None if self.assignment.is_interactive or not is_asked else self.output_offset
+        collector = self._collector() if is_to_collect else None
+        self.ending.gather(collector, offset, self._judge)
+
+    def _collector(self) -> Collector:
+        is_well = self.seen.code == 0 and not self.seen.stop_reason and not self.seen.limit
+        is_checked = is_well or self.seen.owner == "complete"
+        return Collector(
+            self._places(),
+            self.inventory,
+            self.working,
+            self._run_check if is_checked else None,
+            self.spec.limits.storage_s,
+        )
+
+    def _run_check(self, words: Any) -> int:
+        environ = self.environ or dict(os.environ)
+        return command.start(words, environ, self.working, self.folder.file(names.OUTPUT))
+
+    def _places(self) -> List[outputs.Place]:
+        return outputs.places(self.spec, self.folder, self.working)
+
+    def _judge(self, found: Gathered) -> None:
+        if self.seen.leftover_count:
+            self.facts["leftovers"] = self.seen.leftover_count
+        self.ending.judge(self.seen, self.facts, found)
+
+    def _over(self) -> None:
+        self.stage = "over"
+        for reply in self.when_over:
+            reply({"ok": True})
+        if self.control is not None:
+            self.control.close()
+        self.loop.is_over = True
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
