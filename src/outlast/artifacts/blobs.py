@@ -17,17 +17,16 @@ import errno
 import fcntl
 import functools
 import os
-import queue
 import re
 import secrets
 import stat
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from hashlib import sha256
 from types import TracebackType
 from typing import NamedTuple
 
+from outlast.artifacts.copying import Stored, copied, hashed, write_all
 from outlast.errors import Conflict, Corrupt, DiskFull, Invalid, NotFound, Unreachable
 
 Progress = Callable[[int, int, str], None]  # bytes done, bytes in all, path at hand
@@ -39,20 +38,11 @@ INCOMING = "incoming"  # files that have no name yet
 
 _SHARDS = tuple(f"{number:02x}" for number in range(256))
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_CHUNK_BYTES = 1 << 20  # stays in the second-level cache between reading, hashing and writing
-_FICLONE = 0x40049409
 # More files than this are synced at once by syncfs: 1,000 single fsyncs take 18 times as long.
 _SYNC_EACH_UP_TO = 16
 # Progress that a crash can't take back, at least this often.
 _BATCH_FILES = 2_000
 _BATCH_BYTES = 4 << 30
-
-
-class Stored(NamedTuple):
-    """One content."""
-
-    sha256: str
-    size_bytes: int
 
 
 class Deleted(NamedTuple):
@@ -133,7 +123,7 @@ class Blobs:
         """Hash the content again; returns its size. Raises Corrupt or NotFound."""
         fd = self.open(sha)
         try:
-            found = _hashed(fd)
+            found = hashed(fd)
         finally:
             os.close(fd)
         if found.sha256 != sha:
@@ -241,7 +231,7 @@ class Batch:
             size_bytes = os.fstat(fd).st_size
             if expected_sha256 is not None and self._blobs.keep(expected_sha256, size_bytes):
                 return Stored(expected_sha256, size_bytes)
-            return self._take(lambda target: _copied(fd, target), expected_sha256)
+            return self._take(lambda target: copied(fd, target), expected_sha256)
 
     def put_bytes(self, content: bytes) -> Stored:
         """Store bytes that are at hand."""
@@ -250,7 +240,7 @@ class Batch:
             return found
 
         def write(target: int) -> Stored:
-            _write_all(target, memoryview(content))
+            write_all(target, memoryview(content))
             return found
 
         return self._take(write, None)
@@ -324,95 +314,6 @@ def _reading(source: int | str) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
-
-
-def _read(fd: int, buffer: memoryview, at: int) -> int:
-    """Reading a source fails for reasons of its own: not to be told as the blobs' trouble."""
-    try:
-        return os.preadv(fd, [buffer], at)
-    except OSError as error:
-        raise Unreachable(f"reading failed after {at} bytes: {error.strerror}") from None
-
-
-def _copied(source: int, target: int) -> Stored:
-    """Copy a whole file and hash the very bytes that were written."""
-    size_bytes = os.fstat(source).st_size
-    if size_bytes and reflink(source, target):
-        return _hashed(target)
-    if size_bytes <= _CHUNK_BYTES:
-        return _copied_plainly(source, target, size_bytes)
-    return _copied_in_parallel(source, target)
-
-
-def _copied_plainly(source: int, target: int, size_bytes: int) -> Stored:
-    hasher = sha256()
-    # A file that grows meanwhile takes more rounds; a whole chunk would cost more than a small file.
-    buffer = memoryview(bytearray(max(size_bytes, 4096)))
-    at = 0
-    while count := _read(source, buffer, at):
-        hasher.update(buffer[:count])
-        _write_all(target, buffer[:count])
-        at += count
-    return Stored(hasher.hexdigest(), at)
-
-
-def _copied_in_parallel(source: int, target: int) -> Stored:
-    """Hash in a second thread while this one reads and writes: all three release the interpreter.
-
-    Four buffers go round: as many as keep both busy, few enough to stay in the cache.
-    """
-    hasher = sha256()
-    free: queue.SimpleQueue[memoryview] = queue.SimpleQueue()
-    filled: queue.SimpleQueue[tuple[memoryview, int]] = queue.SimpleQueue()
-    for _ in range(4):
-        free.put(memoryview(bytearray(_CHUNK_BYTES)))
-
-    def hash_all() -> None:
-        while (item := filled.get())[1]:
-            hasher.update(item[0][: item[1]])
-            free.put(item[0])
-
-    thread = threading.Thread(target=hash_all, name="outlast-hash", daemon=True)
-    thread.start()
-    at = 0
-    try:
-        while count := _read(source, buffer := free.get(), at):
-            filled.put((buffer, count))
-            _write_all(target, buffer[:count])
-            at += count
-    finally:
-        filled.put((memoryview(b""), 0))
-        thread.join()
-    return Stored(hasher.hexdigest(), at)
-
-
-def _hashed(fd: int) -> Stored:
-    hasher = sha256()
-    buffer = memoryview(bytearray(_CHUNK_BYTES))
-    at = 0
-    while count := _read(fd, buffer, at):
-        hasher.update(buffer[:count])
-        at += count
-    return Stored(hasher.hexdigest(), at)
-
-
-def _write_all(fd: int, content: memoryview) -> None:
-    while content:
-        content = content[os.write(fd, content) :]
-
-
-def reflink(source: int, target: int) -> bool:
-    """Let `target` share the blocks of `source` until either is written; False where it can't be.
-
-    Raises OSError when there is no room.
-    """
-    try:
-        fcntl.ioctl(target, _FICLONE, source)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        return False  # another filesystem, or one that doesn't know reflinks
-    return True
 
 
 def _sync(path: str) -> None:
