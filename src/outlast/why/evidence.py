@@ -80,8 +80,17 @@ class Evidence:
 
     @cached_property
     def traceback(self) -> output.Traceback | None:
-        """The last Python traceback that this attempt printed."""
-        return output.last_traceback(self.lines)
+        """The last Python traceback that this attempt printed, its place as the user names it."""
+        found = output.last_traceback(self.lines)
+        if found is None or not self.folder:
+            return found
+        return found._replace(place=found.place.removeprefix(self.folder + "/"))
+
+    @property
+    def folder(self) -> str:
+        """The working folder; "" when the command was never started."""
+        started = self.last(ev.Started)
+        return str(started.event.folder) if started else ""
 
     def each(self, kind: type[Any]) -> Iterator[Found]:
         """This attempt's events of this kind, oldest first."""
@@ -265,8 +274,7 @@ def _mtime_ns(path: str) -> int:
 
 def _with_places(found: Evidence) -> Evidence:
     """Files in the wrong folder; names near to a command that doesn't exist."""
-    started = found.last(ev.Started)
-    folder = started.event.folder if started else ""
+    folder = found.folder
     if not folder and found.spec.source is not None:
         folder = found.spec.source.folder
     near: tuple[str, ...] = ()
@@ -274,7 +282,7 @@ def _with_places(found: Evidence) -> Evidence:
         search = found.spec.variables.get("PATH") or os.environ.get("PATH", "")
         near = surroundings.near_commands(found.spec.command[0], search, folder)
     declared = [item.path for item in found.spec.outputs]
-    since_ns = found.state.started_ns if started else 0
+    since_ns = found.state.started_ns if found.folder else 0
     return replace(
         found, strays=surroundings.strays(folder, declared, since_ns), near_commands=near
     )
@@ -287,12 +295,10 @@ def _with_processes(found: Evidence, folder: RunFolder, sample_s: float) -> Evid
     if known is not None and known.boot_id and known.boot_id != found.boot_id:
         # Another machine's processes, or those before a reboot: none of them can be seen here.
         return found
-    started = found.last(ev.Started)
-    folder_path = started.event.folder if started else ""
     outputs = [
-        os.path.join(folder_path, path)
+        os.path.join(found.folder, path)
         for path in ("outputs", *(item.path for item in found.spec.outputs))
-        if folder_path or os.path.isabs(path)
+        if found.folder or os.path.isabs(path)
     ]
     seen = processes.look(
         folder,

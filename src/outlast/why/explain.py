@@ -54,8 +54,8 @@ def explain(evidence: Evidence) -> Explanation:
 
 def _headline(evidence: Evidence, lead: Finding | None, findings: list[Finding]) -> str:
     state = evidence.state
-    warnings = sum(f.severity != "info" and f is not lead for f in findings)
     if state.status == st.COMPLETED:
+        warnings = sum(finding.severity != "info" for finding in findings)
         done = next((f.claim for f in findings if f.rule == "completed"), "Completed.")
         return done + (f" {count(warnings, 'warning')} below." if warnings else "")
     claim = _inside(lead.claim) if lead else _plain(evidence)
@@ -90,7 +90,7 @@ def _rest(evidence: Evidence, lead: Finding | None) -> str:
 
 
 # The first words of claims that aren't names; within a sentence they are written small.
-_SMALL = frozenset(("The", "It", "Its", "A", "An", "Slots", "This", "Every"))
+_SMALL = frozenset(("The", "It", "Its", "A", "An", "Slots", "Attempt", "This", "Every"))
 
 
 def _inside(claim: str) -> str:

@@ -44,11 +44,11 @@ def are(number: int) -> str:
     return "is" if number == 1 else "are"
 
 
-def listed(items: Sequence[str], most: int = 5) -> str:
+def listed(items: Sequence[str], most: int = 5, *, word: str = "and") -> str:
     """ "a", "a and b", "a, b and c", "a, b and 3 more"."""
     if len(items) > most:
         return f"{', '.join(items[: most - 1])} and {len(items) - most + 1} more"
-    return " and ".join(filter(None, (", ".join(items[:-1]), *items[-1:])))
+    return f" {word} ".join(filter(None, (", ".join(items[:-1]), *items[-1:])))
 
 
 def cut(command: str) -> str:

@@ -8,7 +8,7 @@ from outlast.printable import one_line
 from outlast.run.state import FAILED
 from outlast.why.evidence import Evidence
 from outlast.why.finding import Fact, Finding
-from outlast.why.wording import traceback_fact
+from outlast.why.wording import ending_fact, traceback_fact
 
 RANK = 10
 ANSWERS = True
@@ -28,7 +28,11 @@ def rule(evidence: Evidence) -> Finding | None:
         rule="address_in_use",
         claim=f"{which} was taken already: another process, perhaps left by an earlier run, "
         "listens on it.",
-        evidence=(Fact(one_line(line.text), "output", line.offset), *traceback_fact(evidence)),
+        evidence=(
+            Fact(one_line(line.text), "output", line.offset),
+            *traceback_fact(evidence),
+            *ending_fact(evidence),
+        ),
         since_ns=evidence.state.ended_ns,
         command=f"ss -ltnp 'sport = :{port[1]}'" if port else "ss -ltnp",
         severity="problem",

@@ -11,16 +11,19 @@ from outlast.why.story import Told
 
 RANK = 70
 ANSWERS = False
-# The server and the supervisor stamp for themselves, and a merge may be off by a moment.
+# Clocks are stepped by less than this in daily life.
 TOLERANCE_S = 2.0
 
 
 def rule(evidence: Evidence) -> Finding | None:
     jump: tuple[Told, Told] | None = None
-    for before, after in zip(evidence.story, evidence.story[1:], strict=False):
-        back_ns = before.event.t_ns - after.event.t_ns
-        if back_ns > TOLERANCE_S * NS_PER_S:
+    # Within one journal only: a decision may be told long after the event that it follows.
+    last: dict[str, Told] = {}
+    for after in evidence.story:
+        before = last.get(after.journal, after)
+        if before.event.t_ns - after.event.t_ns > TOLERANCE_S * NS_PER_S:
             jump = (before, after)
+        last[after.journal] = after
     if jump is None:
         return None
     before, after = jump

@@ -22,8 +22,8 @@ def rule(evidence: Evidence) -> Finding | None:
     how = "" if state.kind == "interactive" else f" (the command with {ending(evidence)})"
     return Finding(
         rule="collecting_outputs",
-        claim=f"Every process of it is over{how}; its outputs are being read and hashed since "
-        f"{between(since_ns, evidence.now_ns)}.",
+        claim=f"Every process of it is over{how}; its outputs are being read and hashed, "
+        f"{between(since_ns, evidence.now_ns)} so far.",
         evidence=(
             *ending_fact(evidence),
             *((fact(ended, "the last of its processes is over"),) if ended else ()),

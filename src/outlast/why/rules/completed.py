@@ -43,9 +43,13 @@ def _parts(evidence: Evidence) -> list[str]:
         parts.append(f"{files} stored ({size(stored.event.size_bytes)})")
     else:
         parts.append("no outputs to store")
-    awaited = {
-        item.get("pid") for found in evidence.each(ev.Leftovers) for item in found.event.processes
-    }
-    if awaited:
-        parts.append(f"{processes(len(awaited), 'background')} awaited")
+    left, stopped = _pids(evidence, ev.Leftovers), _pids(evidence, ev.Stopping)
+    if left - stopped:
+        parts.append(f"{processes(len(left - stopped), 'background')} awaited")
+    if stopped:
+        parts.append(f"{processes(len(stopped), 'background')} ended by force")
     return parts
+
+
+def _pids(evidence: Evidence, kind: type[ev.Leftovers] | type[ev.Stopping]) -> set[object]:
+    return {item.get("pid") for found in evidence.each(kind) for item in found.event.processes}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 from outlast.printable import one_line
-from outlast.run import events as ev
 from outlast.run.state import FAILED, RUNNING
 from outlast.units import size
 from outlast.why.evidence import Evidence
 from outlast.why.finding import Fact, Finding
+from outlast.why.wording import ending_fact
 
 RANK = 8
 ANSWERS = True
@@ -23,14 +24,13 @@ def rule(evidence: Evidence) -> Finding | None:
     line = next((line for line in reversed(evidence.lines) if _FULL.search(line.text)), None)
     if line is None:
         return None
-    started = evidence.last(ev.Started)
-    folder = started.event.folder if started else "."
+    folder = shlex.quote(evidence.folder or ".")
     free = evidence.free_disk_bytes
     now = () if free is None else (Fact(f"{size(free)} are free now where runs are kept"),)
     return Finding(
         rule="disk_full",
         claim="The disk was full, or the quota on it: something could not be written.",
-        evidence=(Fact(one_line(line.text), "output", line.offset), *now),
+        evidence=(Fact(one_line(line.text), "output", line.offset), *now, *ending_fact(evidence)),
         since_ns=state.ended_ns or evidence.last_output_ns,
         next="It runs on, but what it could not write is missing." if not state.is_over else "",
         command=f"df -h {folder} /tmp",

@@ -34,12 +34,12 @@ MEANINGS = {
 
 def rule(evidence: Evidence) -> Finding | None:
     state = evidence.state
-    if state.status != FAILED or state.cause != "signal" or state.exit_signal is None:
+    if state.status != FAILED or state.cause != "signal":
         return None
     exited = evidence.last(ev.Exited)
     core = "; it left a core dump" if exited and exited.event.has_core else ""
     meaning = next((text for number, text in MEANINGS.items() if number == state.exit_signal), "")
-    name = signal_name(state.exit_signal)
+    name = "a signal" if state.exit_signal is None else signal_name(state.exit_signal)
     return Finding(
         rule="killed_by_signal",
         claim=f"The command was ended by {name}, which Outlast did not send"

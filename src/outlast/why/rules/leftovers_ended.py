@@ -22,7 +22,9 @@ def rule(evidence: Evidence) -> Finding | None:
     first: ev.Stopping = stops[0].event
     exited, number = evidence.last(ev.Exited), len(first.processes)
     after = f" {between(exited.event.t_ns, first.t_ns)} after the command" if exited else ""
-    idle = ", since they neither computed nor wrote" if first.reason == "idle_leftovers" else ""
+    they = "it" if number == 1 else "they"
+    is_idle = first.reason == "idle_leftovers"
+    idle = f", since {they} neither computed nor wrote" if is_idle else ""
     were = "was" if number == 1 else "were"
     return Finding(
         rule="leftovers_ended",
@@ -34,7 +36,7 @@ def rule(evidence: Evidence) -> Finding | None:
             for told in found.event.processes[:8]
         ),
         since_ns=first.t_ns,
-        next="Whatever they had not finished is missing.",
+        next=f"Whatever {they} had not finished is missing.",
         command="outlast run --leftovers-wait 1h -- …",
         severity="warning",
     )

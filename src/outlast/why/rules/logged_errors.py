@@ -36,9 +36,12 @@ def rule(evidence: Evidence) -> Finding | None:
     facts: list[Fact] = [fact(told, told.event.message)] if told else []
     facts += [Fact(one_line(line.text), "output", line.offset) for line in lines[-1:]]
     policy = evidence.spec.policy.on_logged_error
+    well = "The command ended with exit code 0"
+    if state.kind == "interactive":
+        well = "It was ended by complete()"
     return Finding(
         rule="logged_errors",
-        claim=f"The command ended with exit code 0, but {some} logged in its output.",
+        claim=f"{well}, but {some} logged in its output.",
         evidence=(*facts, *traceback_fact(evidence)),
         since_ns=state.ended_ns,
         next="The policy on_logged_error = fail makes that a failure."

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 
-from outlast.run import events as ev
 from outlast.run.state import FAILED
 from outlast.why.evidence import Evidence
 from outlast.why.finding import Fact, Finding
-from outlast.why.wording import traceback_fact
+from outlast.why.wording import ending_fact, traceback_fact
 
 RANK = 12
 ANSWERS = True
@@ -27,15 +27,14 @@ def rule(evidence: Evidence) -> Finding | None:
     path, facts = _missing(evidence)
     if not path:
         return None
-    started = evidence.last(ev.Started)
-    folder = started.event.folder if started else ""
+    folder = evidence.folder
     where = "" if os.path.isabs(path) or not folder else f", looked for from {folder}"
     return Finding(
         rule="missing_file",
         claim=f"The file or folder {path} is missing{where}.",
-        evidence=facts,
+        evidence=(*facts, *ending_fact(evidence)),
         since_ns=state.ended_ns,
-        command=f"ls -d {os.path.join(folder, os.path.dirname(path)) or '.'}",
+        command=f"ls {shlex.quote(os.path.join(folder, os.path.dirname(path)) or '.')}",
         severity="problem",
     )
 

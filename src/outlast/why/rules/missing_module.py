@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 
 from outlast.run.state import FAILED
 from outlast.why.evidence import Evidence
 from outlast.why.finding import Fact, Finding
-from outlast.why.wording import traceback_fact
+from outlast.why.wording import ending_fact, traceback_fact
 
 RANK = 10
 ANSWERS = True
@@ -16,10 +17,21 @@ ANSWERS = True
 # Modules whose distribution bears another name.
 DISTRIBUTIONS = {
     "attr": "attrs", "bs4": "beautifulsoup4", "cv2": "opencv-python", "dateutil": "python-dateutil",
-    "dotenv": "python-dotenv", "fitz": "pymupdf", "git": "GitPython", "google.protobuf": "protobuf",
-    "PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn", "yaml": "pyyaml",
-    "pytorch_lightning": "pytorch-lightning", "tensorboardX": "tensorboardX",
+    "dotenv": "python-dotenv", "git": "GitPython", "PIL": "pillow", "skimage": "scikit-image",
+    "sklearn": "scikit-learn", "yaml": "pyyaml", "pytorch_lightning": "pytorch-lightning",
 }  # fmt: skip
+# Those of the same name that may be advised without a doubt. For any other name, nobody knows what
+# a package index holds under it.
+KNOWN = frozenset(
+    (
+        "accelerate", "catboost", "datasets", "einops", "evaluate", "flax", "gensim", "h5py", "jax",
+        "joblib", "keras", "lightgbm", "lightning", "matplotlib", "networkx", "nltk", "numba",
+        "numpy", "openpyxl", "optuna", "pandas", "peft", "plotly", "polars", "pyarrow", "requests",
+        "safetensors", "scipy", "seaborn", "sentencepiece", "spacy", "statsmodels", "sympy",
+        "tensorboard", "tensorflow", "timm", "tokenizers", "torch", "torchaudio", "torchvision",
+        "tqdm", "transformers", "wandb", "xgboost",
+    )
+)  # fmt: skip
 _NAMED = re.compile(r"No module named '?([\w.]+)'?")
 
 
@@ -40,13 +52,19 @@ def rule(evidence: Evidence) -> Finding | None:
         return None
     python = _python(evidence)
     top = module.partition(".")[0]
+    package = DISTRIBUTIONS.get(top) or (top if top in KNOWN else "")
+    own = (
+        () if package else (Fact(f"if {top} is your own code, Python must find it on PYTHONPATH"),)
+    )
     return Finding(
         rule="missing_module",
         claim=f"The Python module {module} is missing in the environment that ran the command"
         f" ({python}).",
-        evidence=facts,
+        evidence=(*facts, *own, *ending_fact(evidence)),
         since_ns=state.ended_ns,
-        command=f"{python} -m pip install {DISTRIBUTIONS.get(module, DISTRIBUTIONS.get(top, top))}",
+        command=f"{shlex.quote(python)} -m pip install {package}"
+        if package
+        else f"outlast show {evidence.id}",
         severity="problem",
     )
 

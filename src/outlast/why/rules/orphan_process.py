@@ -8,7 +8,7 @@ from typing import Any
 
 from outlast.run import events as ev
 from outlast.run.state import FINALIZING, LEFTOVERS
-from outlast.units import clock, duration
+from outlast.units import between, clock, duration
 from outlast.why.evidence import Evidence
 from outlast.why.finding import Fact, Finding
 from outlast.why.wording import are, at, ending, fact, live_processes, processes, told_process
@@ -33,7 +33,9 @@ def rule(evidence: Evidence) -> Finding | None:
             since_ns=since_ns,
             next="Then its outputs are collected.",
         )
-    pids = [seen.pid for seen in evidence.processes] or [told["pid"] for told in state.leftovers]
+    pids: list[object] = [seen.pid for seen in evidence.processes] or [
+        told.get("pid") for told in state.leftovers
+    ]
     return Finding(
         rule="orphan_process",
         claim=f"The command ended{when} with {ending(evidence)}, but "
@@ -57,7 +59,8 @@ def _told(evidence: Evidence) -> tuple[Fact, ...]:
 
 def _described(told: Any) -> str:
     writes = told.get("writes") or ()
-    parts = [f"{duration(float(told.get('cpu_s') or 0))} of CPU so far"]
+    cpu_s = told.get("cpu_s")
+    parts = [f"{duration(cpu_s)} of CPU so far"] if isinstance(cpu_s, (int, float)) else []
     parts += [] if told.get("is_busy") else ["idle"]
     parts += [f"holds {', '.join(map(str, writes))} open for writing"] if writes else []
     return f"{told_process(told)}: {', '.join(parts)}"
@@ -70,24 +73,22 @@ def _next(evidence: Evidence) -> str:
         event: ev.Stopping = stopping.event
         rung = "KILL follows" if event.signal == "TERM" else "the rest is waited for"
         later = f" {at(event.next_ns, evidence.now_ns)}" if event.next_ns else ""
-        return f"They were sent {event.signal}; {rung}{later}."
+        return f"{event.signal} was sent; {rung}{later}."
     if evidence.spec.policy.leftovers == "fail":
-        return "When they are over, the run is Failed: its policy is leftovers = fail."
+        return "Once nothing of it runs, it is Failed: its policy is leftovers = fail."
     if evidence.spec.policy.leftovers == "terminate":
-        return "They are ended now (leftovers = terminate); then its outputs are stored."
+        return "What still runs is ended now (leftovers = terminate); then its outputs are stored."
+    after = "its outputs are stored and it is Completed, with a warning."
+    if state.exit_code != 0:
+        after = "the run is Failed."
     if not state.deadline_ns:
-        return "They are waited for, then its outputs are stored."
+        return f"Waited for; then {after}"
     is_idle = bool(leftovers and leftovers.event.idle_deadline_ns == state.deadline_ns)
-    wait_s, name = (
-        (limits.idle_leftovers_s, "for leftovers that neither compute nor write")
-        if is_idle
-        else (limits.leftovers_s, "for leftovers")
-    )
+    wait_s = limits.idle_leftovers_s if is_idle else limits.leftovers_s
+    kind = "leftovers that neither compute nor write" if is_idle else "leftovers"
     return (
-        f"They are waited for; what still runs {at(state.deadline_ns, evidence.now_ns)} "
-        f"({duration(wait_s)} {name}), gets TERM, then KILL {duration(limits.stop_grace_s)} later. "
-        "Then its outputs are stored and the run is Completed, with a warning."
-        if state.exit_code == 0
-        else f"They are waited for until {clock(state.deadline_ns, now_ns=evidence.now_ns)}, "
-        "then ended; then the run is Failed."
+        f"Waited for until {clock(state.deadline_ns, now_ns=evidence.now_ns)}, "
+        f"{between(evidence.now_ns, state.deadline_ns)} from now (the limit for {kind} is "
+        f"{duration(wait_s)}); what still runs then gets TERM, and KILL "
+        f"{duration(limits.stop_grace_s)} later. After that {after}"
     )

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from outlast.run.state import FINALIZING, RUNNING, TERMINAL
 from outlast.units import size
 from outlast.why.evidence import Evidence
@@ -41,6 +43,6 @@ def rule(evidence: Evidence) -> Finding | None:
         ),
         since_ns=first.mtime_ns,
         next="" if state.is_over else "It won't be stored with the run.",
-        command=f"outlast run --output {first.path} -- …",
+        command=f"outlast run --output {shlex.quote(first.path)} -- …",
         severity="warning",
     )

@@ -32,7 +32,8 @@ def rule(evidence: Evidence) -> Finding | None:
         seen = (fact(dispatched, f"it was given {amounts(held)}{which}"),)
     return Finding(
         rule="preparing",
-        claim=f"Its slots are set aside and {work} since {between(state.since_ns, evidence.now_ns)}"
+        claim=f"Its slots are set aside and {work}, "
+        f"{between(state.since_ns, evidence.now_ns)} so far"
         + (", which is longer than usual." if is_long else "."),
         evidence=seen,
         since_ns=state.since_ns,

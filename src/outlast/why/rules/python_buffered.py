@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 
 from outlast.run import events as ev
 from outlast.run.state import RUNNING
@@ -37,7 +38,7 @@ def rule(evidence: Evidence) -> Finding | None:
         "because Python holds back up to 8 KB of output when it doesn't print to a terminal.",
         since_ns=quiet_since_ns,
         next="What is held back appears when the buffer is full, or at the end.",
-        command=f"outlast run -- {spec.command[0]} -u …",
+        command=f"outlast run -- {shlex.quote(spec.command[0])} -u …",
     )
 
 

@@ -15,7 +15,7 @@ from outlast.why.rules import (
     missing_module,
     out_of_memory,
 )
-from outlast.why.wording import last_words, traceback_fact
+from outlast.why.wording import ending_fact, last_words, traceback_fact
 
 RANK = 20
 ANSWERS = True
@@ -34,14 +34,19 @@ def rule(evidence: Evidence) -> Finding | None:
     found, state = evidence.traceback, evidence.state
     if found is None or state.status != FAILED or state.cause not in CAUSES:
         return None
-    if any(closer.rule(evidence) for closer in CLOSER):
+    if is_told_closer(evidence):
         return None
     inside = f", in {found.function}" if found.function else ""
     return Finding(
         rule="python_exception",
         claim=f"Python raised {str(found).rstrip('.')} ({found.place}{inside}).",
-        evidence=(*traceback_fact(evidence), *last_words(evidence, 1)),
+        evidence=(*traceback_fact(evidence), *last_words(evidence, 1), *ending_fact(evidence)),
         since_ns=state.ended_ns,
         command=f"outlast logs --from {found.offset} {evidence.id}",
         severity="problem",
     )
+
+
+def is_told_closer(evidence: Evidence) -> bool:
+    """Does another rule know this very trouble?"""
+    return any(closer.rule(evidence) for closer in CLOSER)

@@ -23,7 +23,7 @@ def rule(evidence: Evidence) -> Finding | None:
     reason = failed.event.reason if failed else ""
     if reason == "no_command":
         near = evidence.near_commands
-        meant = f"; did you mean {listed(near)}?" if near else "."
+        meant = f"; did you mean {listed(near, word='or')}?" if near else "."
         claim = f"The command {name} was not found{meant}"
     else:
         message = (failed.event.message if failed else state.message).rstrip(".")

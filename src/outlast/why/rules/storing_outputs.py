@@ -21,8 +21,8 @@ def rule(evidence: Evidence) -> Finding | None:
     since_ns = ended.event.t_ns if ended else state.since_ns
     return Finding(
         rule="storing_outputs",
-        claim="Its work is done; the server is storing its outputs since "
-        f"{between(since_ns, evidence.now_ns)}.",
+        claim="Its work is done; the server is storing its outputs, "
+        f"{between(since_ns, evidence.now_ns)} so far.",
         evidence=(fact(ended, f"the work ended: {ended.event.outcome}"),) if ended else (),
         since_ns=since_ns,
         next=f"It is Completed once they are stored; tried until {_until(evidence)}.",

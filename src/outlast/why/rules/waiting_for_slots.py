@@ -5,7 +5,7 @@ much is free, which runs go before it, which hold the slots.
 from __future__ import annotations
 
 from outlast.run.state import WAITING
-from outlast.units import count
+from outlast.units import count, size
 from outlast.why.evidence import Evidence
 from outlast.why.finding import Fact, Finding
 from outlast.why.place import Amounts, QueuePlace
@@ -79,9 +79,15 @@ def _claim(evidence: Evidence, queue: QueuePlace) -> tuple[str, str, str]:
 
 
 def _lack(queue: QueuePlace, lacking: tuple[str, ...]) -> str:
-    free = amounts(queue.free, lacking)
-    total = amounts(queue.totals, lacking)
-    return f"{amounts(queue.wants, lacking)} ({free} free of {total})"
+    """ "2 GPUs (1 of 4 free) and 16 GB of memory (3 GB of 64 GB free)"."""
+    parts = []
+    for field in lacking:
+        free, total = getattr(queue.free, field), getattr(queue.totals, field)
+        shown = size if field == "memory_bytes" else "{:g}".format
+        parts.append(
+            f"{amounts(queue.wants, (field,))} ({shown(max(0, free))} of {shown(total)} free)"
+        )
+    return listed(parts)
 
 
 def _more_than(wants: Amounts, limit: Amounts) -> tuple[str, ...]:
@@ -99,7 +105,7 @@ def _holders(queue: QueuePlace) -> tuple[Fact, ...]:
 def _unseen(since_ns: int) -> Finding:
     return Finding(
         rule="waiting_for_slots",
-        claim="It waits in the queue, and the queue couldn't be asked: is the server running?",
+        claim="It waits in the queue, which couldn't be asked, perhaps because no server runs.",
         since_ns=since_ns,
         next="It starts when a server runs and its slots are free.",
         command="outlast up --detach",
