@@ -201,7 +201,8 @@ def _engine(url: str) -> Engine:
         parsed = make_url(url)
     except (exc.ArgumentError, ValueError):
         parsed = None
-    if parsed is not None and parsed.drivername == "sqlite" and parsed.database:
+    is_sqlite = parsed is not None and parsed.drivername == "sqlite"
+    if parsed is not None and is_sqlite and parsed.database not in (None, "", ":memory:"):
         return _sqlite_engine(parsed)
     if parsed is not None and parsed.drivername in ("postgresql", "postgresql+psycopg"):
         return _postgres_engine(parsed.set(drivername="postgresql+psycopg"))

@@ -43,6 +43,7 @@ def commit(connection: Connection, manifest: Manifest, committed_ns: int) -> boo
             f" ({known[:12]}, not {digest[:12]})",
             known=known,
         )
+    foreign = [_portable(path) for path in manifest.foreign]
     connection.execute(
         manifests.insert().values(
             run=key,
@@ -50,9 +51,7 @@ def commit(connection: Connection, manifest: Manifest, committed_ns: int) -> boo
             digest=digest,
             files=len(manifest.entries),
             size_bytes=manifest.size_bytes,
-            foreign_paths=msgspec.json.encode(
-                [_portable(path) for path in manifest.foreign]
-            ).decode(),
+            foreign_paths=msgspec.json.encode(foreign).decode(),
             committed_ns=committed_ns,
         )
     )
