@@ -237,6 +237,8 @@ def _launched(state: RunState, event: ev.Launched) -> Step:
 
 
 def _launch_failed(state: RunState, event: ev.LaunchFailed) -> Step:
+    if state.cancel_ns:  # it was canceled while it was being prepared: nothing ever ran
+        return _over(state, event.t_ns, "canceled", "canceled", "", {})
     return _over(state, event.t_ns, "failed", "launch_failed", event.message, {})
 
 

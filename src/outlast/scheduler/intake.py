@@ -1,0 +1,138 @@
+"""Taking a run in: check all that can be checked, then write its folder. Blocks.
+
+Whatever is wrong is said here, before there is a run; what is written here survives any crash.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from outlast.artifacts import snapshot
+from outlast.artifacts.blobs import Blobs
+from outlast.errors import Conflict, Invalid
+from outlast.executors.executor import Executor
+from outlast.ids import new_run_id
+from outlast.run import redact
+from outlast.run.spec import RunSpec, Source
+from outlast.scheduler import launching
+from outlast.scheduler.launching import Launch
+from outlast.scheduler.slots import Slots
+from outlast.store import schema
+from outlast.store.database import Database
+
+
+class Checked(NamedTuple):
+    """A request that may become a run."""
+
+    spec: RunSpec
+    launch: Launch
+
+
+class Intake:
+    """The entrance of one workspace."""
+
+    def __init__(
+        self,
+        runs_folder: str,
+        home: str,
+        database: Database,
+        blobs: Blobs,
+        executors: Mapping[str, Executor],
+        slots: Slots,
+    ) -> None:
+        self._runs_folder = runs_folder
+        self._home = home
+        self._database = database
+        self._blobs = blobs
+        self._executors = executors
+        self._slots = slots
+
+    def check(
+        self, asked: RunSpec | Mapping[str, Any], launch: Launch | Mapping[str, Any]
+    ) -> Checked:
+        """Raises Invalid, naming the field, or Conflict. Only a snapshot's blobs are written."""
+        values = asked.to_dict() if isinstance(asked, RunSpec) else dict(asked)
+        values.setdefault("id", new_run_id())
+        spec = RunSpec.from_dict(values)
+        checked = launch if isinstance(launch, Launch) else Launch.from_dict(launch)
+        if spec.kind != "command":
+            raise Invalid.field("kind", spec.kind, "only a command is submitted")
+        if spec.executor not in self._executors:
+            known = ", ".join(sorted(self._executors))
+            raise Invalid.field("executor", spec.executor, f"use one of: {known}")
+        self._slots.check(spec.resources)
+        self._check_ids(spec)
+        spec = spec._replace(
+            command=tuple(redact.command(checked.command)),
+            source=self._source(spec.source, checked),
+            created_ns=time.time_ns(),
+        )
+        return Checked(spec, checked)
+
+    def write(self, checked: Checked) -> None:
+        """Make the run: on the disk when this returns. Raises Conflict, DiskFull, Unreachable."""
+        launching.make_folder(
+            self._runs_folder, checked.spec, checked.launch, checked.spec.created_ns
+        )
+
+    def again(self, spec: RunSpec) -> tuple[RunSpec, Callable[[], Launch]]:
+        """The spec of a new run that repeats this one, and how to get the launch that was kept.
+
+        The second raises Conflict when something secret would be missing.
+        """
+        fresh = spec._replace(
+            id=new_run_id(), retry_of=spec.id, created_ns=0, kind="command", after=()
+        )
+        return fresh, lambda: _kept(spec)
+
+    def _check_ids(self, spec: RunSpec) -> None:
+        runs = schema.runs.c
+        with self._database.read() as connection:
+            query = sa.select(runs.id).where(runs.id.in_([spec.id, *spec.after]))
+            known = set(connection.execute(query).scalars())
+        if spec.id in known:
+            raise Conflict(
+                f"id = {spec.id!r}: there is such a run already", hint="choose another id"
+            )
+        for index, needed in enumerate(spec.after):
+            if needed not in known:
+                raise Invalid.field(f"after[{index}]", needed, "there is no such run")
+
+    def _source(self, source: Source | None, launch: Launch) -> Source:
+        if source is None:
+            return Source("in_place", launch.folder)
+        if source.kind == "in_place" or source.digest:
+            return source
+        taken = snapshot.take(source.folder, self._blobs, home=self._home)
+        return source._replace(digest=taken.digest)
+
+
+def _kept(spec: RunSpec) -> Launch:
+    """The launch as far as it was kept: the command as shown, and the variables that were."""
+    if spec.kind != "command":
+        raise Conflict(f"run {spec.id} was interactive: only its script can begin it again")
+    hidden = [name for name, value in spec.variables.items() if value is None]
+    starred = [word for word in spec.command if redact.STARS in word]
+    if starred or hidden:
+        what = f"the variable {hidden[0]}" if hidden else f"the argument {starred[0]!r}"
+        raise Conflict(
+            f"run {spec.id} can't be repeated from what was kept: {what} was secret and is gone",
+            hint="submit it again with the full command",
+        )
+    environ = {**_plain_environ(), **{k: v for k, v in spec.variables.items() if v is not None}}
+    folder = spec.source.folder if spec.source is not None else "/"
+    return Launch(spec.command, environ, folder)
+
+
+def _plain_environ() -> dict[str, str]:
+    """The server's own environment, as far as it is nobody's secret."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in redact.SHOWN_VARIABLES and not redact.looks_secret(value)
+    }
