@@ -298,7 +298,7 @@ def _failing() -> dict[str, Evidence]:
         ),
         "out_of_memory": scene(
             [*running(), exited(12.5, None, 9),
-             *ended(12.6, "failed", "memory", "out of memory", oom={"cgroup oom_kill": 1})],
+             *ended(12.6, "failed", "memory", "out of memory", oom={"source": "cgroup", "text": "1 killed in /lab"})],
             now_s=20, tail=LINES,
         ),
         "out_of_memory.limit": scene(
@@ -306,6 +306,12 @@ def _failing() -> dict[str, Evidence]:
             now_s=20,
         ),
         "out_of_memory.python": scene(failed(), now_s=20, tail=traceback("MemoryError")),
+        "out_of_memory.elsewhere": scene(
+            [*running(), exited(12.4, 137),
+             ev.Warned(at(12.5), 1, "oom", "the kernel killed a process for memory: 4711 (cc1)"),
+             *ended(12.6, "failed", "exit_code", "exit code 137")],
+            now_s=20,
+        ),
         "killed_by_signal": scene(
             [*running(), exited(12.5, None, 11, has_core=True),
              *ended(12.6, "failed", "signal", "it was ended by SIGSEGV")],
@@ -318,8 +324,8 @@ def _failing() -> dict[str, Evidence]:
         ),
         "start_failed": scene(
             [*queued(), *started()[:3],
-             ev.StartFailed(at(0.4), 1, "no_command", "pyhton: command not found"),
-             ev.Ended(at(0.5), 1, "failed", "start_failed", "pyhton: command not found")],
+             ev.StartFailed(at(0.4), 1, "no_command", "there is no command 'pyhton'"),
+             ev.Ended(at(0.5), 1, "failed", "start_failed", "there is no command 'pyhton'")],
             now_s=20, spec=SPEC._replace(command=("pyhton", "train.py")),
             near_commands=("python", "python3"),
         ),
@@ -384,7 +390,9 @@ def _outputs() -> dict[str, Evidence]:
 def _over() -> dict[str, Evidence]:
     retry = SPEC._replace(policy=Policy(max_attempts=3, retry_on=("failed",)))
     again = ev.Retrying(at(12.7), 2, at(13.7), "the command ended with exit code 3")
-    logged = ev.Warned(at(12.45), 1, "logged_errors", "2 errors were logged", {"count": 2})
+    last = "ERROR:root:registering the model failed"
+    errors = {"found": 2, "first_offset": 0, "last_offset": 36, "last_line": last}
+    logged = ev.Warned(at(12.45), 1, "logged_errors", "2 errors", {"logged_errors": errors})
     background = ev.Leftovers(at(12.4), 1, (EVALUATE, SERVE), at(300), 0)
     idle = ev.Stopping(at(42.3), 1, "idle_leftovers", "TERM", (SERVE,), at(52.3))
     waited = [exited(12.3), background, *ended(60, "completed")]
@@ -398,10 +406,7 @@ def _over() -> dict[str, Evidence]:
         "leftovers_ended": scene([*running(), *forced], now_s=70),
         "logged_errors": scene(
             completed(extra=(logged,)), now_s=20,
-            tail=LINES + b"ERROR:root:registering the model failed\n",
-        ),
-        "logged_errors.seen": scene(
-            completed(), now_s=20, tail=traceback("ZeroDivisionError: division by zero")
+            tail=LINES + last.encode(),
         ),
         "warned": scene(completed(extra=(back,)), now_s=20),
         "corrected": scene([*running(), lost, *found], now_s=30),

@@ -49,7 +49,8 @@ HEADLINES = {
     "killer ended it when it held 412 MB.",
     "time_limit": "Failed after 20.3 s: it reached its time limit of 20 s (max_run_duration_s) at "
     "14:00:20 and was stopped.",
-    "start_failed": "Failed: the command pyhton was not found; did you mean python or python3?",
+    "start_failed": "Failed: the command could not be started: there is no command 'pyhton'; did you "
+    "mean python or python3?",
     "lost": "Failed after 6 m 40 s: the machine was rebooted while it ran, so how it would have "
     "ended can't be known.",
     "output_missing": "Failed after 12.3 s: the declared output out.txt is missing: the command "
@@ -251,3 +252,12 @@ def test_the_attempts_before_do_not_speak_for_this_one() -> None:
 def test_a_wait_that_is_over_is_not_told_as_future() -> None:
     late = scene([told.event for told in ALL["orphan_process.told"].story], now_s=900)
     assert "0 s from now" in explain(late).findings[0].next
+
+
+def test_a_secret_in_a_leftovers_command_line_is_starred_out() -> None:
+    told = {"pid": 7, "command": "python push.py --token hf_abcdefghijklmnopqrstuvwx", "cpu_s": 1}
+    story = [item.event for item in ALL["orphan_process.told"].story]
+    secret = scene([*story[:-1], ev.Leftovers(at(13), 1, (told,), at(300), 0)], now_s=20)
+    text = explain(secret).to_text()
+    assert "push.py" in text
+    assert "hf_abc" not in text

@@ -278,7 +278,9 @@ def _with_places(found: Evidence) -> Evidence:
     if not folder and found.spec.source is not None:
         folder = found.spec.source.folder
     near: tuple[str, ...] = ()
-    if found.state.cause == "start_failed" and found.spec.command:
+    failed = found.last(ev.StartFailed)
+    is_unknown = failed is not None and failed.event.reason == "no_command"
+    if is_unknown and found.spec.command:
         search = found.spec.variables.get("PATH") or os.environ.get("PATH", "")
         near = surroundings.near_commands(found.spec.command[0], search, folder)
     declared = [item.path for item in found.spec.outputs]

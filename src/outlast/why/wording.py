@@ -12,6 +12,7 @@ from typing import Any
 
 from outlast.printable import one_line
 from outlast.run import events as ev
+from outlast.run.redact import command as redacted
 from outlast.run.verdict import signal_name
 from outlast.units import between, clock, count, duration, size
 from outlast.why.evidence import Evidence, Found
@@ -91,7 +92,9 @@ def seen_process(seen: ProcessSeen) -> Fact:
 
 def told_process(told: Mapping[str, Any]) -> str:
     """A process that an event names: "process 4711 (python evaluate.py)"."""
-    return f"process {told.get('pid')} ({cut(str(told.get('command', '')))})"
+    # A journal holds the command line as it was; what is shown of it has its secrets starred out.
+    command = " ".join(redacted(str(told.get("command", "")).split(" ")))
+    return f"process {told.get('pid')} ({cut(command)})"
 
 
 def live_processes(evidence: Evidence) -> tuple[Fact, ...]:

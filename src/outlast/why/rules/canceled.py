@@ -52,6 +52,6 @@ def _how(evidence: Evidence, stops: list[Found]) -> str:
     if killed:
         number = len(killed[-1].event.processes)
         return f"; {processes(number)} did not obey TERM and needed KILL{gone}"
-    if stops:
+    if stops and stops[0].event.processes:
         return f"; {processes(len(stops[0].event.processes))} obeyed TERM{gone}"
     return gone

@@ -4,56 +4,59 @@ of them, and what the policy on_logged_error says.
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
+from typing import Any
 
 from outlast.printable import one_line
 from outlast.run import events as ev
 from outlast.run.state import COMPLETED, FAILED, FINALIZING
 from outlast.why.evidence import Evidence
 from outlast.why.finding import Fact, Finding
-from outlast.why.wording import fact, traceback_fact
+from outlast.why.wording import traceback_fact
 
 RANK = 20
 ANSWERS = True
-CODES = ("logged_errors", "logged_error")
-_ERROR = re.compile(r"(?:^|[\s\[|:])(?:ERROR|CRITICAL|FATAL)(?:[\s\]|:]|$)")
 
 
 def rule(evidence: Evidence) -> Finding | None:
-    state = evidence.state
+    state, told = evidence.state, _told(evidence)
     is_cause = state.status == FAILED and state.cause == "logged_error"
-    if not is_cause and (state.status not in (COMPLETED, FINALIZING) or state.exit_code):
+    if not is_cause and (state.status not in (COMPLETED, FINALIZING) or not told):
         return None
-    if evidence.spec.policy.on_logged_error == "ignore" and not is_cause:
-        return None
-    told = next((f for f in evidence.each(ev.Warned) if f.event.code in CODES), None)
-    lines = [line for line in evidence.lines if _ERROR.search(line.text)]
-    if not (told or lines or evidence.traceback or is_cause):
-        return None
-    number = _number(told.event.facts if told else state.facts, len(lines))
-    were = "error was" if number == 1 else "errors were"
-    some = f"{number:,} {were}" if number else "an exception was"
-    facts: list[Fact] = [fact(told, told.event.message)] if told else []
-    facts += [Fact(one_line(line.text), "output", line.offset) for line in lines[-1:]]
-    policy = evidence.spec.policy.on_logged_error
-    well = "The command ended with exit code 0"
+    number = told.get("found")
+    some = "errors were"
+    if isinstance(number, int):
+        some = "1 error was" if number == 1 else f"{number:,} errors were"
+    how = "the command ended with exit code 0"
     if state.kind == "interactive":
-        well = "It was ended by complete()"
+        how = "it was ended by complete()"
+    policy = evidence.spec.policy.on_logged_error
+    consequence = "a failure" if is_cause else "a warning, not a failure"
+    change = "warn" if is_cause else "fail"
     return Finding(
         rule="logged_errors",
-        claim=f"{well}, but {some} logged in its output.",
-        evidence=(*facts, *traceback_fact(evidence)),
+        claim=f"{how[0].upper()}{how[1:]}, but {some} logged in its output.",
+        evidence=(*_last(told), *traceback_fact(evidence)),
         since_ns=state.ended_ns,
-        next="The policy on_logged_error = fail makes that a failure."
-        if is_cause
-        else f"The policy on_logged_error = {policy} makes that a warning, not a failure.",
-        command=f"outlast logs {evidence.id}"
-        if is_cause
-        else "outlast run --on-logged-error fail -- …",
+        next=f"The policy on_logged_error = {policy} makes that {consequence}.",
+        command=f"outlast run --on-logged-error {change} -- …",
         severity="problem" if is_cause else "warning",
     )
 
 
-def _number(facts: object, seen: int) -> int:
-    told = facts.get("count", 0) if isinstance(facts, dict) else 0
-    return told if isinstance(told, int) and told else seen
+def _told(evidence: Evidence) -> Mapping[str, Any]:
+    """What the supervisor found in the whole output: found, last_offset, last_line; {} if none."""
+    for warned in evidence.each(ev.Warned):
+        told = warned.event.facts.get("logged_errors")
+        if warned.event.code == "logged_errors" and isinstance(told, dict):
+            return told
+    told = evidence.state.facts.get("logged_errors")
+    return told if isinstance(told, dict) else {}
+
+
+def _last(told: Mapping[str, Any]) -> tuple[Fact, ...]:
+    line, offset = str(told.get("last_line", "")), told.get("last_offset")
+    if not line:
+        return ()
+    where = offset if isinstance(offset, int) else None
+    return (Fact(f"the last of them: {one_line(line)}", "output", where),)

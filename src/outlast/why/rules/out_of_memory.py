@@ -9,10 +9,15 @@ from outlast.run.state import FAILED
 from outlast.units import size
 from outlast.why.evidence import Evidence
 from outlast.why.finding import Fact, Finding
-from outlast.why.wording import ending_fact, fact, traceback_fact
+from outlast.why.wording import ending, ending_fact, fact, traceback_fact
 
 RANK = 5
 ANSWERS = True
+SOURCES = {
+    "kernel_log": "the kernel's log",
+    "cgroup": "its memory cgroup",
+    "machine": "the kernel's count of this machine",
+}
 
 
 def rule(evidence: Evidence) -> Finding | None:
@@ -24,7 +29,10 @@ def rule(evidence: Evidence) -> Finding | None:
     elif evidence.traceback is not None and evidence.traceback.name == "MemoryError":
         claim, facts = _by_python(evidence)
     else:
-        return None
+        found = _by_kernel_elsewhere(evidence)
+        if found is None:
+            return None
+        claim, facts = found
     return Finding(
         rule="out_of_memory",
         claim=claim,
@@ -48,13 +56,28 @@ def _by_limit(evidence: Evidence) -> tuple[str, tuple[Fact, ...]] | None:
 
 
 def _by_kernel(evidence: Evidence) -> tuple[str, tuple[Fact, ...]]:
-    exited = evidence.last(ev.Exited)
+    exited, told = evidence.last(ev.Exited), evidence.state.facts.get("oom")
+    oom = told if isinstance(told, dict) else {}
     used_bytes = exited.event.max_rss_bytes if exited else 0
     used = f" when it held {size(used_bytes)}" if used_bytes else ""
-    claim = f"It ran out of memory: the kernel's out-of-memory (OOM) killer ended it{used}."
-    told = evidence.state.facts.get("oom")
-    facts = [f"{name}: {value}" for name, value in told.items()] if isinstance(told, dict) else []
-    return claim, tuple(Fact(text) for text in facts[:6])
+    # "machine": all that is known is that the kernel killed something for memory at that moment.
+    sure = "most likely " if oom.get("source") == "machine" else ""
+    claim = f"It ran out of memory: the kernel's out-of-memory (OOM) killer {sure}ended it{used}."
+    text = str(oom.get("text", ""))
+    return claim, (
+        Fact(f"{SOURCES.get(str(oom.get('source')), 'evidence')}: {text}"),
+    ) if text else ()
+
+
+def _by_kernel_elsewhere(evidence: Evidence) -> tuple[str, tuple[Fact, ...]] | None:
+    told = [message for code, message in evidence.state.warnings if code == "oom"]
+    if not told or evidence.traceback is not None:
+        return None
+    claim = (
+        "The machine or its group was out of memory while it ran: the kernel killed a process, "
+        f"and then the command ended with {ending(evidence)}."
+    )
+    return claim, tuple(Fact(text) for text in told)
 
 
 def _by_python(evidence: Evidence) -> tuple[str, tuple[Fact, ...]]:

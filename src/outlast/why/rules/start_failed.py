@@ -19,21 +19,15 @@ def rule(evidence: Evidence) -> Finding | None:
     if state.status != FAILED or state.cause != "start_failed":
         return None
     failed = evidence.last(ev.StartFailed)
-    name = evidence.spec.command[0] if evidence.spec.command else "(empty)"
-    reason = failed.event.reason if failed else ""
-    if reason == "no_command":
-        near = evidence.near_commands
-        meant = f"; did you mean {listed(near, word='or')}?" if near else "."
-        claim = f"The command {name} was not found{meant}"
-    else:
-        message = (failed.event.message if failed else state.message).rstrip(".")
-        claim = f"The command could not be started: {message}."
+    message = (failed.event.message if failed else state.message).rstrip(
+        "."
+    ) or "no reason was told"
+    near = listed(evidence.near_commands, word="or")
+    meant = f"; did you mean {near}?" if near else "."
     return Finding(
         rule="start_failed",
-        claim=claim,
-        evidence=(fact(failed, f"{failed.event.message} ({command_of(evidence)})"),)
-        if failed
-        else (),
+        claim=f"The command could not be started: {message}{meant}",
+        evidence=(fact(failed, f"the command was: {command_of(evidence)}"),) if failed else (),
         since_ns=state.ended_ns,
         command=f"outlast show {evidence.id}",
         severity="problem",

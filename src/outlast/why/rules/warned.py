@@ -5,6 +5,7 @@ from __future__ import annotations
 from outlast.run import events as ev
 from outlast.why.evidence import Evidence
 from outlast.why.finding import Fact, Finding
+from outlast.why.rules import out_of_memory
 from outlast.why.wording import fact
 
 RANK = 80
@@ -20,9 +21,8 @@ TOLD_ELSEWHERE = frozenset(
 
 
 def rule(evidence: Evidence) -> Finding | None:
-    told = [
-        (code, message) for code, message in evidence.state.warnings if code not in TOLD_ELSEWHERE
-    ]
+    elsewhere = TOLD_ELSEWHERE | ({"oom"} if out_of_memory.rule(evidence) else set())
+    told = [pair for pair in evidence.state.warnings if pair[0] not in elsewhere]
     if not told:
         return None
     more = f" ({len(told) - 1} more warnings below)" if len(told) > 1 else ""
