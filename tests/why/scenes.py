@@ -140,6 +140,7 @@ def declared(*paths: str) -> RunSpec:
     return SPEC._replace(outputs=tuple(Output(path) for path in paths))
 
 
+OOM = {"source": "cgroup", "text": "1 killed in /lab"}
 ASKED = ev.CancelRequested(at(30), "ada", "the loss explodes")
 TERMED = ev.Stopping(at(30.1), 1, "cancel", "TERM", (EVALUATE, SERVE), at(40.1))
 KILLED = ev.Stopping(at(40.1), 1, "cancel", "KILL", (SERVE,), 0)
@@ -298,7 +299,7 @@ def _failing() -> dict[str, Evidence]:
         ),
         "out_of_memory": scene(
             [*running(), exited(12.5, None, 9),
-             *ended(12.6, "failed", "memory", "out of memory", oom={"source": "cgroup", "text": "1 killed in /lab"})],
+             *ended(12.6, "failed", "memory", "out of memory", oom=OOM)],
             now_s=20, tail=LINES,
         ),
         "out_of_memory.limit": scene(

@@ -49,8 +49,8 @@ HEADLINES = {
     "killer ended it when it held 412 MB.",
     "time_limit": "Failed after 20.3 s: it reached its time limit of 20 s (max_run_duration_s) at "
     "14:00:20 and was stopped.",
-    "start_failed": "Failed: the command could not be started: there is no command 'pyhton'; did you "
-    "mean python or python3?",
+    "start_failed": "Failed: the command could not be started: there is no command 'pyhton'; did "
+    "you mean python or python3?",
     "lost": "Failed after 6 m 40 s: the machine was rebooted while it ran, so how it would have "
     "ended can't be known.",
     "output_missing": "Failed after 12.3 s: the declared output out.txt is missing: the command "

@@ -103,9 +103,9 @@ def _traceback(lines: Sequence[Line], begin: int, prefix: str) -> Traceback | No
 
 def _without(text: str, prefix: str) -> str:
     """The line without what stands before each line of this traceback, as "[rank0]: "."""
-    if prefix.strip() and text.startswith(prefix):
-        return text[len(prefix) :]
-    return re.sub(r"^\s*[|+][ -]*", "  ", text) if text.lstrip().startswith(("|", "+")) else text
+    if prefix.strip() in ("+", "|"):  # the frame that Python draws around an exception group
+        return re.sub(r"^\s*\| ?", "", text)
+    return text[len(prefix) :] if prefix.strip() and text.startswith(prefix) else text
 
 
 def _place(frames: Sequence[re.Match[str]]) -> tuple[str, str]:
