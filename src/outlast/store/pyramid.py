@@ -55,7 +55,14 @@ def add(connection: Connection, series: int, place: int, points: Points) -> None
     """Write the chunk at `place`, sorted by step, and the rows above it that it completes."""
     _insert(connection, series, 0, place, points, len(points.values))
     if len(points.values) > 3 * CELLS:  # else nothing would be gained
-        _insert(connection, series, 1, place, points.part(thin(points.values)), len(points.values))
+        _insert(
+            connection,
+            series,
+            1,
+            place,
+            points.part(thin(points.values, CELLS)),
+            len(points.values),
+        )
     level, end = 2, place + 1
     while end % _chunks(level) == 0:
         start = end - _chunks(level)
@@ -71,7 +78,9 @@ def add(connection: Connection, series: int, place: int, points: Points) -> None
         )
         merged = joined([decode(row.data) for row in below]).by_step()
         stands_for = sum(row.points for row in below)
-        _insert(connection, series, level, start, merged.part(thin(merged.values)), stands_for)
+        _insert(
+            connection, series, level, start, merged.part(thin(merged.values, CELLS)), stands_for
+        )
         level += 1
 
 
@@ -169,7 +178,7 @@ def _rows(
     return [Row._make(row) for row in rows.fetchall()]
 
 
-def thin(values: npt.NDArray[np.float64], cells: int = CELLS) -> npt.NDArray[np.int64]:
+def thin(values: npt.NDArray[np.float64], cells: int) -> npt.NDArray[np.int64]:
     """Positions of the least, the greatest and the first non-finite value of each cell; the ends.
 
     Ascending. Cells are of equally many values, but for the last.

@@ -1,0 +1,161 @@
+"""Metric points as bytes: every bit comes back, and damage is noticed."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from outlast.errors import Corrupt
+from outlast.store.chunks import (
+    MAGIC,
+    PLAIN,
+    PLANES,
+    Points,
+    decode,
+    encode,
+    from_binary,
+    joined,
+    to_binary,
+)
+
+VECTORS = Path(__file__).parent.parent / "vectors" / "metrics"
+INT64 = st.integers(-(2**63), 2**63 - 1)
+CODECS = pytest.mark.parametrize("codec", [PLAIN, PLANES])
+
+
+def points_of(steps: list[int], times_ns: list[int], bits: list[int]) -> Points:
+    return Points(
+        np.array(steps, np.int64),
+        np.array(times_ns, np.int64),
+        np.array(bits, np.uint64).view(np.float64),
+    )
+
+
+def assert_same(found: Points, expected: Points) -> None:
+    assert found.steps.tolist() == expected.steps.tolist()
+    whole_us = [max(time // 1000, -(2**63 // 1000)) * 1000 for time in expected.times_ns.tolist()]
+    assert found.times_ns.tolist() == whole_us
+    assert found.values.view(np.uint64).tolist() == expected.values.view(np.uint64).tolist()
+
+
+@CODECS
+@given(rows=st.lists(st.tuples(INT64, INT64, st.integers(0, 2**64 - 1)), max_size=40))
+def test_any_points_come_back_bit_for_bit(codec: int, rows: list[tuple[int, int, int]]) -> None:
+    steps, times, bits = map(list, zip(*rows, strict=True)) if rows else ([], [], [])
+    points = points_of(steps, times, bits)
+    assert_same(decode(encode(points, codec)), points)
+
+
+@CODECS
+@pytest.mark.parametrize(
+    "bits",
+    [
+        0x7FF8000000000000,  # NaN
+        0x7FF0000000000001,  # a signalling NaN
+        0xFFFFDEADBEEF1234,  # a NaN with sign and payload
+        0x7FF0000000000000,  # infinity
+        0xFFF0000000000000,
+        0x8000000000000000,  # -0.0
+        0x0000000000000001,  # the least number above 0
+        0x7FEFFFFFFFFFFFFF,  # the greatest number
+    ],
+)
+def test_unusual_values_keep_every_bit_among_usual_ones(codec: int, bits: int) -> None:
+    usual = np.linspace(1.0, 2.0, 9).view(np.uint64).tolist()
+    points = points_of(list(range(10)), [0] * 10, [*usual[:5], bits, *usual[5:]])
+    assert_same(decode(encode(points, codec)), points)
+
+
+@CODECS
+@pytest.mark.parametrize("width_bits", [0, 1, 8, 9, 16, 17, 32, 33, 63, 64])
+def test_differences_of_every_width_come_back(codec: int, width_bits: int) -> None:
+    random = np.random.default_rng(width_bits)
+    jumps = random.integers(0, 2**width_bits, 9000, np.uint64, endpoint=False)
+    if width_bits == 64:
+        jumps = random.integers(0, 2**64 - 1, 9000, np.uint64, endpoint=True)
+    steps = np.cumsum(jumps).view(np.int64)
+    points = Points(steps, steps[::-1].copy(), random.normal(size=9000))
+    assert_same(decode(encode(points, codec)), points)
+
+
+def test_a_noisy_curve_takes_less_than_ten_bytes_a_point() -> None:
+    random = np.random.default_rng(0)
+    n = 8192
+    steps = np.arange(n, dtype=np.int64) * 10
+    times = 1_700_000_000_000_000_000 + np.cumsum(random.integers(9_000_000, 11_000_000, n))
+    loss = random.normal(2 * np.exp(-np.arange(n) / 3000), 0.05)
+    assert len(encode(Points(steps, times, loss), PLANES)) / n < 9
+
+
+def test_evenly_counted_points_take_next_to_nothing() -> None:
+    count = np.arange(8192, dtype=np.int64)
+    assert len(encode(Points(count, count * 10**9, count * 0.5), PLANES)) < 600
+
+
+@CODECS
+def test_each_changed_byte_is_noticed(codec: int) -> None:
+    whole = encode(points_of([1, 5, 2], [10**18, 3, 4], [7, 8, 9]), codec)
+    for at in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[at] ^= 0x10
+        with pytest.raises(Corrupt):
+            decode(damaged)
+
+
+@CODECS
+def test_a_cut_block_is_noticed(codec: int) -> None:
+    whole = encode(points_of([1, 5, 2], [10**18, 3, 4], [7, 8, 9]), codec)
+    for size in range(len(whole)):
+        with pytest.raises(Corrupt):
+            decode(whole[:size])
+
+
+def test_an_unknown_codec_is_named() -> None:
+    data = bytearray(encode(points_of([1], [2], [3]), PLAIN))
+    data[0] = 9
+    with pytest.raises(Corrupt, match="codec 9, this Outlast knows 1 and 2") as caught:
+        decode(data)
+    assert caught.value.facts == {"codec": 9}
+
+
+def test_the_answer_on_the_wire_is_what_formats_md_says() -> None:
+    """Read with struct alone, as a client in another language would."""
+    steps, times = [3, 4, 6], [5_000_999, 6_000_000, 9_000_000]
+    answer = to_binary(np.array(steps), np.array(times), np.array([0.5, float("-inf"), 2.0]))
+    assert answer[:8] == b"OLSR\x01\x00\x00\x00" == MAGIC
+    codec, step_width, time_width, mode, n = struct.unpack_from("<BBBBI", answer, 8)
+    assert (codec, step_width, time_width, mode, n) == (1, 1, 2, 0, 3)
+    assert struct.unpack_from("<qqqq", answer, 24) == (3, 1, 5000, 1000)
+    assert struct.unpack_from("<3d", answer, 56) == (0.5, float("-inf"), 2.0)
+    assert struct.unpack_from("<2B", answer, 80) == (0, 1)
+    assert struct.unpack_from("<2H", answer, 88) == (0, 2000)
+    assert len(answer) == 96
+
+
+def test_the_answer_on_the_wire_comes_back() -> None:
+    points = points_of([5, 1, 1], [10**18, -5, 0], [1, 2, 3])
+    assert_same(from_binary(to_binary(*points)), points)
+    assert_same(from_binary(to_binary(*joined([]))), joined([]))
+
+
+@pytest.mark.parametrize("data", [b"", b"OLSR", b"OLSR\x02\x00\x00\x00" + bytes(48)])
+def test_an_answer_of_another_version_is_refused(data: bytes) -> None:
+    with pytest.raises(Corrupt, match="version 1"):
+        from_binary(data)
+
+
+@pytest.mark.parametrize("path", sorted(VECTORS.glob("*.json")), ids=lambda path: path.stem)
+def test_blocks_of_earlier_releases_are_read(path: Path) -> None:
+    vector = json.loads(path.read_text())
+    expected = points_of(
+        vector["steps"], vector["times_ns"], [int(bits, 16) for bits in vector["bits"]]
+    )
+    data = bytes.fromhex("".join(vector["blob"]))
+    assert_same(decode(data), expected)
+    assert data[0] == vector["codec"]
