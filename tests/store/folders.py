@@ -30,6 +30,9 @@ class Written:
             file.write(data)
             return file.tell()
 
+    def size(self, journal: str) -> int:
+        return Path(self.folder.file(journal)).stat().st_size
+
     def decide(self, *decisions: ev.Event, seen: int = 0) -> int:
         records = ({**ev.to_record(decision), "seen": seen} for decision in decisions)
         return self.write(DECISIONS, b"".join(map(pack, records)))
