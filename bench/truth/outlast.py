@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import subprocess
 import sys
 import threading
@@ -80,24 +79,23 @@ class Adapter(Base):  # type: ignore[misc]
             options += ["--memory-limit", str(job.mem_mb << 20)]
         if job.retries:
             options += ["--retries", str(job.retries), "--retry-on", "lost", "--retry-on", "failed"]
-        # A client that follows, as at a terminal: it may be killed.
+        # The judge's own mark names the run, so that it can be found while its client follows it.
         client = subprocess.Popen(
-            [sys.executable, "-m", "outlast", "run", *options, "--", *command],
+            [sys.executable, "-m", "outlast", "run", "--name", job.tid, *options, "--", *command],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        run_id = self._id_of(command)
-        return {"id": run_id, "tid": job.tid, "client": client}
+        return {"id": self._id_of(job.tid), "tid": job.tid, "client": client}
 
-    def _id_of(self, command: list[str]) -> str:
+    def _id_of(self, name: str) -> str:
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
-            for row in json.loads(self._cli("ls", "--json", "-n", "50")):
-                if row["command"] == command:
-                    return str(row["id"])
-            time.sleep(0.1)
-        raise RuntimeError(f"no run appeared for {shlex.join(command)}")
+            found = self._cli("ls", "-q", "--where", f'name = "{name}"').split()
+            if found:
+                return found[0]
+            time.sleep(0.05)
+        raise RuntimeError(f"no run named {name} appeared")
 
     def status(self, handle: dict[str, Any]) -> tuple[str, str]:
         run = self._handle(handle)
