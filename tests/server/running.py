@@ -142,3 +142,26 @@ def running(folder: Path, *flags: str) -> Iterator[Server]:
         yield server
     finally:
         server.stop()
+
+
+def submit(server: Server, *command: str, wait_s: float = 20.0, **spec: Any) -> str:
+    """Submit a command and return the run's id once it is over (or at once with wait_s=0)."""
+    launch = {"command": list(command), "environ": {"PATH": os.environ["PATH"]}, "folder": "/tmp"}
+    answer = server.ask("POST", "/api/runs", {"spec": spec, "launch": launch})
+    assert answer.status == 201, answer
+    run_id = str(answer.json["id"])
+    if wait_s:
+        wait_over(server, run_id, wait_s)
+    return run_id
+
+
+def wait_over(server: Server, run_id: str, wait_s: float = 20.0) -> str:
+    """The status in which the run ends."""
+    deadline = time.monotonic() + wait_s
+    query = ""
+    while time.monotonic() < deadline:
+        answer = server.ask("GET", f"/api/runs/{run_id}/state{query}").json
+        if answer["state"]["status"] in ("Completed", "Failed", "Canceled"):
+            return str(answer["state"]["status"])
+        query = f"?version={answer['version']}&wait=10"
+    raise AssertionError(f"run {run_id} isn't over after {wait_s} s: {answer}")

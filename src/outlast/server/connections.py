@@ -74,10 +74,13 @@ class StrictBuffer(ReceiveBuffer):
         head = raw[: len(raw) - len(self._data)]
         if head.count(b"\n") != head.count(b"\r\n"):
             raise LocalProtocolError("a line ends without CR LF")
+        if not lines[0].endswith((b" HTTP/1.1", b" HTTP/1.0")):
+            # A chunked body's trailers come this way too; nobody needs them.
+            raise LocalProtocolError("another version of HTTP, or trailers")
         if any(line.startswith((b" ", b"\t")) for line in lines):
             raise LocalProtocolError("folded header line")
-        if len(lines) > MAX_HEADERS:
-            raise LocalProtocolError("too many headers", error_status_hint=431)
+        if len(lines) > MAX_HEADERS or len(head) > MAX_HEAD_BYTES:
+            raise LocalProtocolError("too much of a head", error_status_hint=431)
         names = {bytes(line.partition(b":")[0]).lower() for line in lines[1:]}
         if {b"content-length", b"transfer-encoding"} <= names:
             raise LocalProtocolError("both Content-Length and Transfer-Encoding")
@@ -181,7 +184,7 @@ class Http(H11Protocol):
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.abort()  # in the middle of an answer there is no place for another
             return
-        self._refuse(400, "this isn't a valid HTTP/1.1 request")
+        self._refuse(400, "this isn't a valid HTTP request")
 
     def is_peer_sending(self) -> bool:
         """Is the rest of a request still to come?"""

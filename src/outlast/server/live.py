@@ -36,7 +36,8 @@ from outlast.server.routes.metrics import summaries_of
 from outlast.server.routes.runs import Listing
 from outlast.store import runs
 
-FRAME_BYTES = 256 << 10
+# Of a client that has stopped reading, one frame waits in the socket's buffer.
+FRAME_BYTES = 64 << 10
 MAX_FOLLOWED = 1_000
 # States and lists are looked at again at most this often: a sweep of runs that start at once is one
 # piece of news, not a thousand.

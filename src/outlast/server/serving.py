@@ -30,7 +30,7 @@ from outlast.scheduler.scheduler import Scheduler
 from outlast.server import logs
 from outlast.server.app import App
 from outlast.server.auth import Tickets
-from outlast.server.connections import Connections, Http
+from outlast.server.connections import MAX_HEAD_BYTES, Connections, Http
 from outlast.server.connections import WebSocket as WebSocketProtocol
 from outlast.server.follow import Followers
 from outlast.server.keys import Trail, WorkspaceKeys
@@ -93,11 +93,24 @@ def _bound(host: str, port: int) -> socket.socket:
 
 def serve(settings: Settings, listening: socket.socket, secret: str) -> int:
     """Serve until told to stop; returns the exit code."""
+    _check_tls(settings)
     logs.set_up(settings.log_level, [secret])
     settings = settings._replace(max_connections=_raise_fd_limit(settings.max_connections))
     with asyncio.Runner() as runner:
         runner.run(_Serving(settings, listening, secret).run())
     return 0
+
+
+def _check_tls(settings: Settings) -> None:
+    """Raise Invalid when the certificate can't be used, before anything is begun."""
+    if settings.has_tls:
+        try:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(settings.tls_cert, settings.tls_key)
+        except OSError as error:  # ssl.SSLError is one
+            shown = error.strerror or str(error)
+            remedy = f"it can't be used together with tls_key = {settings.tls_key!r}: {shown}"
+            raise Invalid.field("tls_cert", settings.tls_cert, remedy) from None
 
 
 def _raise_fd_limit(wanted: int) -> int:
@@ -141,11 +154,14 @@ class _Serving:
             way_down.callback(database.close)
             parts = await self._parts(database, threads, way_down)
             server = _Uvicorn(self._config(parts), self.stopping)
-            server.on_started = partial(write_facts, self.settings.home, self.url, __version__)
+            server.on_started = self._on_started
             way_down.callback(remove_facts, self.settings.home)
-            log.info("serving %s home=%s", self.url, self.settings.home)
             await server.serve(sockets=[self.listening])
         log.info("stopped; runs go on")
+
+    def _on_started(self) -> None:
+        write_facts(self.settings.home, self.url, __version__)
+        log.info("serving %s home=%s", self.url, self.settings.home)
 
     async def _parts(
         self, database: Database, threads: ThreadPoolExecutor, way_down: contextlib.AsyncExitStack
@@ -195,6 +211,7 @@ class _Serving:
             server_header=False,
             date_header=False,
             backlog=BACKLOG,
+            h11_max_incomplete_event_size=MAX_HEAD_BYTES,
             timeout_keep_alive=int(self.settings.keep_alive_s),
             timeout_graceful_shutdown=max(1, int(self.settings.stop_timeout_s)),
             ssl_certfile=self.settings.tls_cert or None,

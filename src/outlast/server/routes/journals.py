@@ -187,7 +187,8 @@ async def put_journal(call: Call) -> Response:
     state = await call.parts.scheduler.state(folder.run_id)
     if state is None:
         raise NotFound(NO_RUN)
-    if state.executor == "local" or (state.supervisor and state.supervisor.boot_id == boot_id()):
+    is_supervised_here = state.supervisor is not None and state.supervisor.boot_id == boot_id()
+    if is_supervised_here or (state.kind == "command" and state.executor in ("", "local")):
         raise Conflict("this run's journals are written on the server's own machine")
     batch = await call.read_batch()
     mirror.check(name, batch, call.headers.get("outlast-crc32", ""))

@@ -15,7 +15,8 @@ import msgspec
 from starlette.responses import Response
 
 from outlast.artifacts import inside
-from outlast.errors import Invalid, NotFound, OutlastError
+from outlast.artifacts.verify import verify as verify_all
+from outlast.errors import Invalid, NotFound
 from outlast.run.manifest import Entry, Manifest
 from outlast.server.answers import SANDBOX_POLICY, json_answer
 from outlast.server.call import Call
@@ -165,21 +166,9 @@ async def verify(call: Call) -> Response:
     """Hash every stored file again and compare."""
     manifest = await call.parts.read(manifests.load, call.run_id)
     entries = manifest.entries if manifest else ()
-    problems = [
-        {"path": _text(entry.path), "problem": problem}
-        for entry in entries
-        if (problem := await call.parts.in_thread(_problem, call, entry))
-    ]
+    damaged = await call.parts.in_thread(verify_all, entries, call.parts.blobs)
+    problems = [{"path": _text(path), "problem": problem} for path, problem in damaged]
     return json_answer({"is_whole": not problems, "files": len(entries), "problems": problems})
-
-
-def _problem(call: Call, entry: Entry) -> str:
-    """What is wrong with a stored file; "" when it is what it was."""
-    try:
-        size = call.parts.blobs.verify(entry.sha256)
-    except OutlastError as error:
-        return error.message
-    return "" if size == entry.size_bytes else f"it has {size} bytes, not {entry.size_bytes}"
 
 
 routes = [
