@@ -261,3 +261,19 @@ def test_a_secret_in_a_leftovers_command_line_is_starred_out() -> None:
     text = explain(secret).to_text()
     assert "push.py" in text
     assert "hf_abc" not in text
+
+
+def test_an_out_of_memory_kill_of_somebody_elses_process_is_only_a_warning() -> None:
+    """Seen on a busy machine: the kernel's log named another run's process."""
+    story = [item.event for item in ALL["out_of_memory.elsewhere"].story]
+    other = [e._replace(code=3) if isinstance(e, ev.Exited) else e for e in story]
+    rules = [finding.rule for finding in explain(scene(other, now_s=20)).findings]
+    assert rules == ["exit_code", "warned"]
+
+
+def test_a_long_search_path_stands_in_the_evidence_not_in_the_headline() -> None:
+    failed = ev.StartFailed(at(1), 1, "no_command", "there is no command 'x' on the PATH: /a:/b")
+    state = RunState(status="Failed", cause="start_failed", message=failed.message)
+    found = explain(Evidence(at(2), SPEC, state, (Told(failed, "events", 0),)))
+    assert found.headline == "Failed: the command could not be started: there is no command 'x'."
+    assert "/a:/b" in found.findings[0].evidence[0].text

@@ -9,7 +9,7 @@ from typing import Any
 
 from outlast.printable import one_line
 from outlast.run import events as ev
-from outlast.run.state import COMPLETED, FAILED, FINALIZING
+from outlast.run.state import COMPLETED, FAILED
 from outlast.why.evidence import Evidence
 from outlast.why.finding import Fact, Finding
 from outlast.why.wording import traceback_fact
@@ -21,7 +21,7 @@ ANSWERS = True
 def rule(evidence: Evidence) -> Finding | None:
     state, told = evidence.state, _told(evidence)
     is_cause = state.status == FAILED and state.cause == "logged_error"
-    if not is_cause and (state.status not in (COMPLETED, FINALIZING) or not told):
+    if not is_cause and (state.status != COMPLETED or not told):
         return None
     number = told.get("found")
     some = "errors were"

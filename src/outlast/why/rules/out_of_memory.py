@@ -4,6 +4,8 @@ Python.
 
 from __future__ import annotations
 
+import signal
+
 from outlast.run import events as ev
 from outlast.run.state import FAILED
 from outlast.units import size
@@ -71,11 +73,12 @@ def _by_kernel(evidence: Evidence) -> tuple[str, tuple[Fact, ...]]:
 
 def _by_kernel_elsewhere(evidence: Evidence) -> tuple[str, tuple[Fact, ...]] | None:
     told = [message for code, message in evidence.state.warnings if code == "oom"]
-    if not told or evidence.traceback is not None:
+    # The kernel may have killed anybody's process: 137 says that one of this run's was killed.
+    if not told or evidence.state.exit_code != 128 + signal.SIGKILL:
         return None
     claim = (
-        "The machine or its group was out of memory while it ran: the kernel killed a process, "
-        f"and then the command ended with {ending(evidence)}."
+        f"It probably ran out of memory: the command ended with {ending(evidence)}, as shells do "
+        "when SIGKILL ended what they ran, and the kernel killed a process for memory meanwhile."
     )
     return claim, tuple(Fact(text) for text in told)
 

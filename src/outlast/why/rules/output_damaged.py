@@ -12,7 +12,7 @@ from outlast.why.wording import last_words, problem_facts, warned_facts
 RANK = 10
 ANSWERS = True
 PROBLEMS = {
-    "truncated": "is truncated",
+    "truncated": "isn't whole",
     "check_failed": "did not pass its check",
     "unreadable": "can't be read",
     "too_new": "was still being written when it was read",

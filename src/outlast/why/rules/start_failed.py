@@ -22,12 +22,16 @@ def rule(evidence: Evidence) -> Finding | None:
     message = (failed.event.message if failed else state.message).rstrip(
         "."
     ) or "no reason was told"
+    # The full search path stands in the evidence.
+    short = message.partition(" on the PATH: ")[0]
     near = listed(evidence.near_commands, word="or")
     meant = f"; did you mean {near}?" if near else "."
     return Finding(
         rule="start_failed",
-        claim=f"The command could not be started: {message}{meant}",
-        evidence=(fact(failed, f"the command was: {command_of(evidence)}"),) if failed else (),
+        claim=f"The command could not be started: {short}{meant}",
+        evidence=(fact(failed, f"{message}; the command was: {command_of(evidence)}"),)
+        if failed
+        else (),
         since_ns=state.ended_ns,
         command=f"outlast show {evidence.id}",
         severity="problem",
