@@ -24,14 +24,12 @@ class Place:
 
     def __init__(self, home: Path) -> None:
         self.home = home
+        self.workspace = Workspace(home)
         self.environ = {
             name: value for name, value in os.environ.items() if not name.startswith("OUTLAST_")
         }
         self.environ.update(OUTLAST_HOME=str(home), OUTLAST_PORT="0", NO_COLOR="1")
 
-    @property
-    def workspace(self) -> Workspace:
-        return Workspace(self.home)
 
     def run(self, ref: str) -> RunHandle:
         return self.workspace.run(ref)
@@ -109,4 +107,5 @@ def place(tmp_path: Path) -> Iterator[Place]:
         if not handle.is_over:
             handle.cancel(force=True)
             handle.wait(raise_on_error=False)
+    place.workspace.close()
     place.stop_server()

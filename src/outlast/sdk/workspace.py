@@ -34,6 +34,17 @@ class Workspace:
             return Connection(self._remote)
         return Connection(start(self.home), locate=self._locate)
 
+    def close(self) -> None:
+        """Close the connection, if one was opened; the next call opens another."""
+        if "connection" in self.__dict__:
+            self.__dict__.pop("connection").close()
+
+    def __enter__(self) -> Workspace:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
     def _locate(self) -> Address | None:
         return find(self.home)
 
