@@ -169,13 +169,11 @@ def _listed(root_fd: int, names: tuple[str, ...], enter: Enter | None) -> list[F
     """One folder's contents. Opened by its whole path: a deep tree must not use up descriptors."""
     flags = os.O_RDONLY | os.O_DIRECTORY | _ALWAYS
     try:
-        folder = _resolved(root_fd, names, flags, 0) if names else os.dup(root_fd)
-    except NotFound:
-        return []
-    except Invalid:
-        if _is_folder(root_fd, names):
-            raise  # unreadable or too deep: the caller must know that something is missing
-        return []
+        folder = _by_kernel(root_fd, _checked(names), flags, 0) if names else os.dup(root_fd)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return []  # gone or replaced since its own folder was listed
+        raise _explained(error, names) from None
     try:
         if enter is not None and not enter(names, folder):
             return []
@@ -188,15 +186,6 @@ def _listed(root_fd: int, names: tuple[str, ...], enter: Enter | None) -> list[F
         return listed
     finally:
         os.close(folder)
-
-
-def _is_folder(root_fd: int, names: tuple[str, ...]) -> bool:
-    try:
-        return stat.S_ISDIR(os.lstat("/".join(names), dir_fd=root_fd).st_mode)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
 
 
 @contextlib.contextmanager
@@ -215,11 +204,15 @@ def _opened_root(root: Root) -> Iterator[int]:
 
 
 def _resolved(root_fd: int, names: tuple[str, ...], flags: int, mode: int) -> int:
-    resolve = _by_openat2 if _has_openat2() else _by_walking
     try:
-        return resolve(root_fd, names, flags, mode)
+        return _by_kernel(root_fd, names, flags, mode)
     except OSError as error:
         raise _explained(error, names) from None
+
+
+def _by_kernel(root_fd: int, names: tuple[str, ...], flags: int, mode: int) -> int:
+    resolve = _by_openat2 if _has_openat2() else _by_walking
+    return resolve(root_fd, names, flags, mode)
 
 
 class _OpenHow(ctypes.Structure):
