@@ -438,7 +438,7 @@ def _owner_ended(state: RunState, event: ev.OwnerEnded) -> Step:
 
 
 def _orphaned(state: RunState, event: ev.Orphaned) -> Step:
-    text = "its supervisor was killed: its processes go on, but how they end can't be learnt"
+    text = "its supervisor was killed; its processes went on under a new one"
     return _with_warning(_awake(state, event.t_ns)._replace(is_orphaned=True), "orphaned", text), ()
 
 

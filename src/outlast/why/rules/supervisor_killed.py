@@ -1,5 +1,5 @@
-"""The run's supervisor was killed while the command runs on: the run is watched still, but how it
-ends can't be learnt, so it will be Failed as lost.
+"""The run's supervisor was killed while the command ran; a new one took over. The end is still
+learnt where the kernel tells it (Linux 6.15 and newer); elsewhere the run is Failed as lost.
 """
 
 from __future__ import annotations
@@ -14,21 +14,28 @@ ANSWERS = False
 
 
 def rule(evidence: Evidence) -> Finding | None:
-    if not evidence.state.is_orphaned or evidence.state.is_over:
+    state = evidence.state
+    if not state.is_orphaned or state.cause == "lost":
         return None
     orphaned = evidence.last(ev.Orphaned)
     when = f" {ago(orphaned.event.t_ns, evidence.now_ns)}" if orphaned else ""
+    told = orphaned.event.processes[:8] if orphaned else ()
+    since_ns = orphaned.event.t_ns if orphaned else 0
+    if state.is_over:
+        return Finding(
+            rule="supervisor_killed",
+            claim=f"Its supervisor was killed{when}, while it ran; a new one saw it to its end.",
+            evidence=tuple(fact(orphaned, f"{told_process(each)} went on") for each in told),
+            since_ns=since_ns,
+            severity="warning",
+        )
     return Finding(
         rule="supervisor_killed",
-        claim=f"Its supervisor was killed{when}; its processes go on and are watched, "
-        "but their exit status can't be learnt any more.",
-        evidence=tuple(
-            fact(orphaned, f"{told_process(told)} goes on") for told in orphaned.event.processes[:8]
-        )
-        if orphaned
-        else (),
-        since_ns=orphaned.event.t_ns if orphaned else 0,
-        next="When they are over, the run is Failed as lost: success is never guessed.",
+        claim=f"Its supervisor was killed{when}; its processes go on under a new one.",
+        evidence=tuple(fact(orphaned, f"{told_process(each)} goes on") for each in told),
+        since_ns=since_ns,
+        next="Where the kernel doesn't tell how they end (before Linux 6.15), the run will be "
+        "Failed as lost: success is never guessed.",
         command=f"outlast cancel {evidence.id}",
         severity="warning",
     )
