@@ -28,7 +28,7 @@ from outlast.artifacts.inside import (
     walk_beneath,
 )
 from outlast.artifacts.unchanged import Unchanged
-from outlast.errors import Conflict, Corrupt, DiskFull, Invalid, NotFound
+from outlast.errors import Conflict, Corrupt, DiskFull, Invalid, NotFound, OutlastError, Unreachable
 
 FORMAT = 1
 LIMIT_BYTES = 2_000_000_000
@@ -164,7 +164,7 @@ def checkout(snapshot: Snapshot, blobs: Blobs, target: str) -> None:
 
     Every content is hashed on the way. The files are copies (or reflinks): whoever works there may
     write them. Raises Conflict when something is in `target`, NotFound or Corrupt for a content,
-    DiskFull; there is no `target` then, or it is as empty as before.
+    DiskFull or Unreachable; there is no `target` then, or it is as empty as before.
     """
     target = os.path.abspath(target)
     if os.path.lexists(target) and not (os.path.isdir(target) and not os.listdir(target)):
@@ -183,12 +183,18 @@ def checkout(snapshot: Snapshot, blobs: Blobs, target: str) -> None:
         os.rename(partial, target)
     except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(
-                f"no room to lay out the snapshot in {target}",
-                hint=f"{snapshot.size_bytes} bytes are needed",
-            ) from None
+        if isinstance(error, OSError):
+            raise _cannot_lay_out(error, snapshot, target) from None
         raise
+
+
+def _cannot_lay_out(error: OSError, snapshot: Snapshot, target: str) -> OutlastError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return DiskFull(
+            f"no room to lay out the snapshot in {target}",
+            hint=f"{snapshot.size_bytes} bytes are needed",
+        )
+    return Unreachable(f"the snapshot can't be laid out in {target}: {error.strerror}")
 
 
 class _Sorting:
@@ -361,5 +367,7 @@ def _lay_link(root: int, names: tuple[str, ...], entry: SnapshotEntry, source: i
     folder = make_folders(root, names[:-1])
     try:
         os.symlink(content, os.fsencode(names[-1]), dir_fd=folder)
+    except FileExistsError:
+        raise Invalid.field("path", entry.path, "the snapshot names this twice") from None
     finally:
         os.close(folder)
