@@ -30,7 +30,6 @@ class Place:
         }
         self.environ.update(OUTLAST_HOME=str(home), OUTLAST_PORT="0", NO_COLOR="1")
 
-
     def run(self, ref: str) -> RunHandle:
         return self.workspace.run(ref)
 
