@@ -34,7 +34,9 @@ def programs() -> Path | None:
 class Cluster:
     """A PostgreSQL server; `start` again after `kill` finds the same data."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_durable: bool = False) -> None:
+        """`is_durable`: commits are synced, as a benchmark needs them; tests don't."""
+        self._is_durable = is_durable
         found = programs()
         if found is None:
             raise FileNotFoundError(ABSENT)
@@ -84,8 +86,8 @@ class Cluster:
             "listen_addresses": "",
             "unix_socket_directories": str(self._folder),
             "port": str(PORT),
-            "fsync": "off",
-            "full_page_writes": "off",
+            "fsync": "on" if self._is_durable else "off",
+            "full_page_writes": "on" if self._is_durable else "off",
             "shared_buffers": "64MB",
             "max_connections": "60",
             "autovacuum": "off",

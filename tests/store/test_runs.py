@@ -26,7 +26,7 @@ def make(database: Database, home: Path, run_id: str, **spec: Any) -> Written:
     return written
 
 
-_times_ns = itertools.count(T_NS)
+_times_ns = itertools.count(T_NS + 1)
 
 
 def ids(database: Database, **query: Any) -> list[str]:
