@@ -212,9 +212,9 @@ class RunHandle:
         wanted = [entry for entry in self.outputs if entry["path"].startswith(prefix)]
         return download(wanted, self._open, Path(target), overwrite=overwrite, progress=progress)
 
-    def _open(self, path: str) -> Iterator[bytes]:
+    def _open(self, path: str, offset: int) -> Iterator[bytes]:
         where = "/".join(in_path(part) for part in path.split("/"))
-        return self.connection.download(f"{self._path}/outputs/{where}")
+        return self.connection.download(f"{self._path}/outputs/{where}", offset)
 
     def cancel(self, reason: str = "", *, force: bool = False) -> None:
         """Ask for the run to be stopped: TERM, then KILL after its grace. Returns at once."""

@@ -147,13 +147,23 @@ class Connection:
                 return
             start = piece.next
 
-    def download(self, path: str) -> Iterator[bytes]:
-        """The raw bytes of an answer, in pieces of up to 1 MiB."""
-        answer = self._send("GET", path, None, 0.0)
-        if answer.status != 200:
+    def download(self, path: str, offset: int = 0) -> Iterator[bytes]:
+        """The raw bytes of an answer from `offset` on, in pieces of up to 1 MiB.
+
+        Ends early, or raises OSError, when the line breaks: ask again from where it was.
+        """
+        wanted = {"Range": f"bytes={offset}-"} if offset else None
+        answer = self._send("GET", path, None, 0.0, wanted)
+        if answer.status != (206 if offset else 200):
             raise _error(answer.status, answer.read(), path)
-        while data := answer.read(1 << 20):
-            yield data
+        try:
+            while data := answer.read(1 << 20):
+                yield data
+        except http.client.HTTPException as error:
+            raise Unreachable(f"the connection broke during GET {path}: {error!r}") from None
+        finally:
+            if not answer.isclosed():
+                self.close()  # what is left of this answer must not be taken for the next one
 
     def close(self) -> None:
         if self._http is not None:
@@ -196,8 +206,15 @@ class Connection:
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             self._relocate()
 
-    def _send(self, method: str, path: str, body: Any, wait_s: float) -> http.client.HTTPResponse:
-        headers = {"Authorization": f"Bearer {self.address.token}"}
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        wait_s: float,
+        further: Mapping[str, str] | None = None,
+    ) -> http.client.HTTPResponse:
+        headers = {"Authorization": f"Bearer {self.address.token}", **(further or {})}
         data = None
         if body is not None:
             data = json.dumps(body).encode()
