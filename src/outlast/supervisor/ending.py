@@ -10,7 +10,6 @@ from __future__ import annotations
 import _thread
 import json
 import os
-import sys
 import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
@@ -22,12 +21,14 @@ from outlast.run.folder import RunFolder
 from outlast.supervisor import durable, logged_errors
 from outlast.supervisor.assignment import Assignment
 from outlast.supervisor.collect import Abandoned, Collected, Collector
+from outlast.supervisor.complaint import complain
 from outlast.supervisor.logged_errors import LoggedErrors
 from outlast.supervisor.loop import Loop
+from outlast.supervisor.owner import names_in
 from outlast.supervisor.story import Story
 
 _FIRST_RETRY_S = 0.1
-_LONGEST_RETRY_S = 5.0
+_LONGEST_RETRY_S = 2.0
 
 
 class Gathered:
@@ -175,18 +176,18 @@ class Ending:
 
     def _retry(self, error: OSError) -> None:
         if not os.path.isdir(self._folder.path):
-            print(f"outlast: {self._folder.path} is gone: nothing is left to tell", file=sys.stderr)
+            complain(f"{self._folder.path} is gone: nothing is left to tell")
             self._finished()
             return
         if self._retry_s == _FIRST_RETRY_S:
-            print(f"outlast: the end isn't written yet: {error}", file=sys.stderr, flush=True)
+            complain(f"the end isn't written yet: {error}")
         self._loop.after("persist", self._retry_s, self._persist)
         self._retry_s = min(2 * self._retry_s, _LONGEST_RETRY_S)
 
 
 def sync_journals(folder: RunFolder) -> None:
     """Put what the job wrote into the run's folder on the disk, as far as the disk takes it."""
-    for name in os.listdir(folder.path):
+    for name in names_in(folder):
         if name == names.OUTPUT or name.startswith(names.LOGGED_PREFIX):
             sync_file(folder.file(name))
 
@@ -200,6 +201,6 @@ def sync_file(path: str) -> None:
     try:
         os.fdatasync(fd)
     except OSError as error:
-        print(f"outlast: {path} can't be put on the disk: {error.strerror}", file=sys.stderr)
+        complain(f"{path} can't be put on the disk: {error.strerror}")
     finally:
         os.close(fd)

@@ -13,13 +13,13 @@ import gc
 import json
 import os
 import signal
-import sys
 from typing import List
 
 from outlast.errors import OutlastError
 from outlast.run import folder as names
 from outlast.supervisor import kernel, requests, takeover
 from outlast.supervisor.assignment import Assignment, read_arguments
+from outlast.supervisor.complaint import complain
 from outlast.supervisor.control import Control
 from outlast.supervisor.story import Past
 from outlast.supervisor.supervision import Supervision
@@ -42,10 +42,10 @@ def main(arguments: List[str]) -> int:
         assignment = read_arguments(arguments)
         lease = _lock(assignment)
     except (OutlastError, OSError, ValueError) as error:
-        print(f"outlast: {error}", file=sys.stderr)
+        complain(f"{error}")
         return UNUSABLE
     if lease < 0:
-        print("outlast: another supervisor of this run is alive", file=sys.stderr)
+        complain("another supervisor of this run is alive")
         return LOCKED
     if _is_over(assignment):
         return OK

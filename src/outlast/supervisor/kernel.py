@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import struct
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional, Tuple
+
+from outlast import process
 
 _SET_CHILD_SUBREAPER = 36
 # System call numbers by machine; the rest do without what they stand for.
@@ -38,8 +40,9 @@ def become_subreaper() -> None:
 
 def open_pidfd(pid: int) -> int:
     """A descriptor that becomes readable when the process ends. Raises OSError."""
-    if hasattr(os, "pidfd_open"):  # Python 3.9
-        return os.pidfd_open(pid)
+    python_39 = getattr(os, "pidfd_open", None)
+    if python_39 is not None:
+        return int(python_39(pid))
     fd = int(_c().syscall(_PIDFD_OPEN, pid, 0))
     if fd < 0:
         raise OSError(_errno(), os.strerror(_errno()))
@@ -61,7 +64,29 @@ def peek_exit(pid: int) -> Optional[Exit]:
     return Exit(None, found.si_status, found.si_code == os.CLD_DUMPED, cpu_s, max_rss_bytes)
 
 
-def _usage(pid: int) -> tuple[float, int]:
+def status_of_stranger(pid: int, pidfd: int) -> Optional[int]:
+    """The wait status of an ended process that isn't a child; None when it can't be learnt (yet).
+
+    While nobody has reaped it, /proc tells (field 52 of stat); afterwards Linux 6.15 and newer do.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b") ")[2].split()
+    except OSError:
+        fields = []
+    if fields[:1] == [b"Z"] and len(fields) >= 50:
+        return int(fields[49])
+    return process.wait_status(pidfd)
+
+
+def exit_of(status: int) -> Exit:
+    """What a wait status says."""
+    if os.WIFSIGNALED(status):
+        return Exit(None, os.WTERMSIG(status), os.WCOREDUMP(status))
+    return Exit(os.WEXITSTATUS(status), None, False)
+
+
+def _usage(pid: int) -> Tuple[float, int]:
     """CPU seconds and peak memory of an ended child; zeros where the kernel can't be asked.
 
     The system call has a fifth argument that neither libc nor Python offers.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Dict, Iterator, Mapping, NamedTuple, Optional
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional
 
 from outlast.errors import Corrupt, Invalid
 from outlast.journal.line import pack, unpack
@@ -59,7 +59,7 @@ def _bounded(facts: Dict[str, Any]) -> Dict[str, Any]:
 def last_word(folder: RunFolder, before_bytes: Mapping[str, int]) -> Optional[Word]:
     """The gravest word in the run's journals, `before_bytes` of each left out; None without one."""
     found: Optional[Word] = None
-    for name in sorted(os.listdir(folder.path)):
+    for name in names_in(folder):
         if name.startswith(LOGGED_PREFIX) and not name.endswith(".first"):
             for record in _end_records(folder.file(name), before_bytes.get(name, 0)):
                 word = Word.of(record)
@@ -68,6 +68,14 @@ def last_word(folder: RunFolder, before_bytes: Mapping[str, int]) -> Optional[Wo
                 ):
                     found = word
     return found
+
+
+def names_in(folder: RunFolder) -> List[str]:
+    """The names in the run's folder; none when somebody has removed it."""
+    try:
+        return sorted(os.listdir(folder.path))
+    except FileNotFoundError:
+        return []
 
 
 def _end_records(path: str, start: int) -> Iterator[Dict[str, Any]]:

@@ -45,13 +45,14 @@ class Ladder:
             return self.kill()
         members = self._tree.members()
         self.rung = "TERM"
-        self._announce(members, now_s() + grace_s)
+        told = described(members)  # before they die
+        self._announce(told, now_s() + grace_s)
         for stat in members:
             # A stopped process hears TERM only when it goes on.
             if send(stat, signal.SIGTERM):
                 send(stat, signal.SIGCONT)
         self._loop.after("stop", grace_s, self._kill_rung)
-        return described(members)
+        return told
 
     def resume(self, reason: str, rung: str, next_ns: int) -> None:
         """Go on where a supervisor that was killed had got to."""
@@ -62,10 +63,10 @@ class Ladder:
     def kill(self) -> List[Dict[str, Any]]:
         """Send KILL now, and go on until nothing is left. Returns the processes of now."""
         members = self._tree.members()
+        told = described(members)
         if self.rung != "KILL":
             self.rung = "KILL"
-            self._announce(members, 0)
-        told = described(members)
+            self._announce(told, 0)
         self._kill_all(members)
         self._loop.after("stop", self._pause_s, self._kill_rung)
         return told
@@ -91,14 +92,14 @@ class Ladder:
             seen.update((stat.pid, stat.start_ticks) for stat in fresh)
             members = self._tree.members()
 
-    def _announce(self, members: List[Stat], next_s: float) -> None:
+    def _announce(self, told: List[Dict[str, Any]], next_s: float) -> None:
         self._story.tell(
             ev.Stopping(
                 t_ns=time.time_ns(),
                 attempt=self._attempt,
                 reason=self.reason,
                 signal=self.rung,
-                processes=tuple(described(members)),
+                processes=tuple(told),
                 next_ns=wall_ns(next_s) if next_s else 0,
             )
         )

@@ -6,16 +6,16 @@ room returns. The job notices nothing of it. `Past` reads it back for whoever ta
 
 from __future__ import annotations
 
-import sys
 from typing import Any, Dict, List, Optional, Set, Tuple
 
 from outlast.errors import DiskFull, JournalError
 from outlast.journal.writer import Writer
 from outlast.run import events as ev
+from outlast.supervisor.complaint import complain
 from outlast.supervisor.loop import Loop
 
 _FIRST_RETRY_S = 0.1
-_LONGEST_RETRY_S = 5.0
+_LONGEST_RETRY_S = 2.0
 
 
 class Story:
@@ -77,7 +77,7 @@ class Story:
             self._writer = None
         if error.message != self._complaint:
             self._complaint = error.message
-            print(f"outlast: {error.message}; trying again", file=sys.stderr, flush=True)
+            complain(f"{error.message}; trying again")
         self._loop.after("story", self._retry_s, self._retry)
         self._retry_s = min(2 * self._retry_s, _LONGEST_RETRY_S)
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from typing import Any, Dict, List, Optional, Set
 
@@ -25,6 +24,7 @@ from outlast.run.verdict import Observed
 from outlast.supervisor import command, kernel, memory, outputs
 from outlast.supervisor.assignment import Assignment, Launch
 from outlast.supervisor.collect import Collector
+from outlast.supervisor.complaint import complain
 from outlast.supervisor.control import Control
 from outlast.supervisor.ending import Ending, Gathered, sync_file
 from outlast.supervisor.kernel import Exit
@@ -99,7 +99,7 @@ class Supervision:
         try:
             os.utime(self.folder.file(names.LEASE))
         except OSError as error:
-            print(f"outlast: no heartbeat: {error}", file=sys.stderr)
+            complain(f"no heartbeat: {error}")
         if self.main is not None and self.stage == "running":
             self.witness.look(self.main.pid)
         if self.control is not None and self.stage != "over":
@@ -115,7 +115,7 @@ class Supervision:
         try:
             self.control.open()
         except OSError as error:  # a full disk has no room for a socket's name either
-            print(f"outlast: no control socket yet: {error}", file=sys.stderr)
+            complain(f"no control socket yet: {error}")
 
     def sync_logged(self) -> None:
         """Put what the script has logged since the last time on the disk."""
@@ -356,20 +356,26 @@ class Supervision:
                 )
             )
         self.note_leftovers({int(told["pid"]) for told in look.processes})
-        self.loop.at("leftovers deadline", deadline_s, lambda: self._end_leftovers("leftovers"))
+        if now_s() >= deadline_s:
+            self.stop("leftovers", limits.stop_grace_s)
+        elif idle_s and now_s() >= idle_s:
+            self.stop("idle_leftovers", limits.stop_grace_s)
+        else:
+            self._look_again(deadline_s, idle_s)
+
+    def _look_again(self, deadline_s: float, idle_s: float) -> None:
+        # Each of these looks before it judges: a process may have begun to work again.
+        self.loop.after("leftovers", _LOOK_S, self._look_at_leftovers)
+        self.loop.at("leftovers deadline", deadline_s, self._look_at_leftovers)
         if idle_s:
-            self.loop.at("idle leftovers", idle_s, lambda: self._end_leftovers("idle_leftovers"))
+            self.loop.at("idle leftovers", idle_s, self._look_at_leftovers)
         else:
             self.loop.cancel("idle leftovers")
-        self.loop.after("leftovers", _LOOK_S, self._look_at_leftovers)
 
     def note_leftovers(self, pids: Set[int]) -> None:
         """Count these among the processes that outlived main."""
         self._leftover_pids |= pids
         self.seen = self.seen._replace(leftover_count=len(self._leftover_pids))
-
-    def _end_leftovers(self, reason: str) -> None:
-        self.stop(reason, self.spec.limits.stop_grace_s)
 
     def _stop_looking_at_leftovers(self) -> None:
         for timer in ("leftovers", "leftovers deadline", "idle leftovers"):

@@ -18,7 +18,6 @@ from outlast.run import events as ev
 from outlast.supervisor import kernel, memory, outputs
 from outlast.supervisor.assignment import job_environ, read_launch
 from outlast.supervisor.command import NOT_EXECUTABLE
-from outlast.supervisor.kernel import Exit
 from outlast.supervisor.owner import Word, last_word
 from outlast.supervisor.story import Past
 from outlast.supervisor.supervision import Supervision
@@ -215,13 +214,9 @@ def _rejoin_cgroup(supervision: Supervision, pid: int) -> None:
 
 def _stranger_ended(supervision: Supervision, fd: int) -> None:
     """Main ended, which isn't our child: the kernel may tell how all the same."""
-    status = process.wait_status(fd)
-    ended: Optional[Exit] = None
-    if status is not None:
-        signal = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
-        code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
-        ended = Exit(code, signal, bool(signal) and os.WCOREDUMP(status))
-    supervision.main_ended(ended)
+    assert supervision.main is not None, "it is what ended"
+    status = kernel.status_of_stranger(supervision.main.pid, fd)
+    supervision.main_ended(None if status is None else kernel.exit_of(status))
     if supervision.stage == "leftovers":
         Strangers(supervision).watch()
 

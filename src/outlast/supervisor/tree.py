@@ -78,8 +78,9 @@ def send(stat: Stat, number: int) -> bool:
         now = process.read_stat(stat.pid)
         if now is None or now.start_ticks != stat.start_ticks:
             return False
-        if fd >= 0 and hasattr(signal, "pidfd_send_signal"):  # Python 3.9
-            signal.pidfd_send_signal(fd, number)
+        python_39 = getattr(signal, "pidfd_send_signal", None)
+        if fd >= 0 and python_39 is not None:
+            python_39(fd, number)
         else:
             os.kill(stat.pid, number)
         return True

@@ -22,6 +22,11 @@ _INDEX_BYTES = 64 << 20
 _GZIP_BYTES = 512 << 20
 _WINDOW_BYTES = 1 << 20
 _EDGE_BYTES = 4096
+# What parsing a hostile header may raise.
+_NOT_UNDERSTOOD = (
+    struct.error, ValueError, LookupError, TypeError, AttributeError, SyntaxError, OverflowError,
+    RecursionError, MemoryError,
+)  # fmt: skip
 
 
 def damage(fd: int, name: str) -> str:
@@ -34,7 +39,7 @@ def damage(fd: int, name: str) -> str:
         return "it is empty"
     try:
         return check(fd, size)
-    except (struct.error, ValueError, KeyError, TypeError, IndexError, RecursionError):
+    except _NOT_UNDERSTOOD:
         return "its header or index can't be understood"
 
 
@@ -175,6 +180,8 @@ def _hdf5(fd: int, size: int) -> str:
     # Superblock 0 and 1: base, free space, end; 2 and 3: base, extension, end.
     fields_at = {0: 24, 1: 28}.get(start[8], 12)
     end_at = fields_at + 2 * offset_bytes
+    if offset_bytes not in (2, 4, 8) or size < end_at + offset_bytes:
+        return "it is truncated: its header is not complete"
     end = int.from_bytes(start[end_at : end_at + offset_bytes], "little")
     return f"it is truncated: {end - size} bytes are missing" if end > size else ""
 
