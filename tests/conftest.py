@@ -29,12 +29,15 @@ def postgres_cluster() -> Iterator[postgres.Cluster]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of an empty database; the test runs once on SQLite and once on PostgreSQL."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/outlast.db"
+        yield f"sqlite:///{tmp_path}/outlast.db"
+        return
     cluster: postgres.Cluster = request.getfixturevalue("postgres_cluster")
-    return cluster.create_database(f"test_{os.getpid()}_{next(_numbers)}")
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    yield cluster.create_database(name)
+    cluster.drop_database(name)
 
 
 @pytest.fixture

@@ -132,13 +132,20 @@ class Cluster:
 
     def create_database(self, name: str) -> str:
         """An empty database; returns its URL."""
+        self._execute(f"CREATE DATABASE {name} TEMPLATE template0")
+        return self.url(name)
+
+    def drop_database(self, name: str) -> None:
+        """Remove it, whoever is still connected."""
+        self._execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def _execute(self, text: str) -> None:
         import psycopg
 
         with psycopg.connect(
             host=str(self._folder), port=PORT, user="outlast", dbname="postgres", autocommit=True
         ) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE template0".encode())
-        return self.url(name)
+            connection.execute(text.encode())
 
     def _run(self, command: list[str]) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +22,7 @@ from outlast.errors import Corrupt, Invalid, NotFound, Unreachable
 from outlast.journal.line import pack
 from outlast.run import events as ev
 from outlast.run.folder import RunFolder
+from outlast.run.manifest import Entry, made
 from outlast.run.state import (
     CANCEL_REQUESTED,
     COMPLETED,
@@ -29,13 +30,14 @@ from outlast.run.state import (
     QUEUED,
     RUNNING,
     STARTING,
+    Commit,
     Enqueue,
     Finish,
     Release,
     Stop,
     replay,
 )
-from outlast.store import runs, schema, series
+from outlast.store import manifests, runs, schema, series
 from outlast.store.database import Database
 from outlast.store.ingest import Ingest, Ingested
 from tests.store.folders import T_NS, Written, point
@@ -545,44 +547,40 @@ def test_two_ingesters_store_once(database_url: str, tmp_path: Path) -> None:
         one.close()
 
 
-KILLED = """
-import os, signal, sys
-import sqlalchemy as sa
-from outlast.run.folder import RunFolder
-from outlast.store.database import Database
-from outlast.store.ingest import Ingest
+def ingest_and_be_killed(url: str, folder: str, left: int) -> None:
+    """In a process of its own: kill -9 before the statement (or the commit) number `left`."""
+    opened = Database.open(url)
+    statements = itertools.count(1)
 
-database = Database.open(sys.argv[1])
-left = int(sys.argv[3])
+    def count_down(*_: object) -> None:
+        if next(statements) == left:
+            os.kill(os.getpid(), signal.SIGKILL)
 
-def count_down(*_):
-    global left
-    left -= 1
-    if left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-sa.event.listen(sa.Engine, "before_cursor_execute", count_down)
-sa.event.listen(sa.Engine, "commit", count_down)
-Ingest(database).run(RunFolder(sys.argv[2]))
-"""
+    sa.event.listen(sa.Engine, "before_cursor_execute", count_down)
+    sa.event.listen(sa.Engine, "commit", count_down)
+    Ingest(opened).run(RunFolder(folder))
 
 
 @pytest.mark.slow
 def test_killed_at_any_statement_it_stores_everything_or_nothing(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/x.db"
-    opened = Database.open(url)
     for statement in range(1, 60):
         written = Written(tmp_path, f"run{statement}")
         written.start()
         written.log_metric("loss", 3, 2, 1)
         written.log({"k": "list", "n": "l", "v": [1]}, {"k": "tag", "n": "a", "v": "b"})
-        command = [sys.executable, "-c", KILLED, url, written.folder.path, str(statement)]
-        ended = subprocess.run(command, check=False)
+        child = multiprocessing.get_context("fork").Process(
+            target=ingest_and_be_killed, args=(url, written.folder.path, statement)
+        )
+        child.start()
+        child.join()
+        opened = Database.open(url)
         rows = {name for name, found in snapshot(opened).items() if found}
-        if ended.returncode == 0:
+        if child.exitcode == 0:
             break
-        assert ended.returncode == -signal.SIGKILL
+        assert child.exitcode == -signal.SIGKILL
         assert rows == {"alembic_version"}
+        opened.close()  # SQLite must not be open across a fork
     assert statement > 8
     assert values(opened, written.spec.id, "loss") == [3, 2, 1]
     opened.close()
@@ -667,3 +665,40 @@ def test_starting_is_seen_before_the_supervisor_speaks(ingest: Ingest, tmp_path:
         ev.Launched(T_NS, 1, 5, 6, "boot"),
     )  # fmt: skip
     assert ingest.run(written.folder).state.status == STARTING
+
+
+def test_an_index_made_anew_has_the_same_rows(
+    database: Database, ingest: Ingest, tmp_path: Path
+) -> None:
+    """Deleting the database loses nothing that the folder holds, outputs included."""
+    written = Written(tmp_path, tags={"a": "b"}, parameters={"lr": 1})
+    written.start()
+    written.log_metric("loss", 3, 2, 1)
+    written.log({"k": "list", "n": "l", "v": [1]}, {"k": "tag", "n": "a", "v": "c"})
+    entry = Entry("outputs/m.pt", 3, "a" * 64, 5, "outputs", "/work/outputs/m.pt")
+    manifest = made("run1", 1, [entry], ["outputs/old"])
+    Path(written.folder.file("manifest.json")).write_bytes(manifest.to_json())
+    digest = manifest.digest()
+    size = written.tell(
+        ev.Exited(T_NS, 1, 0),
+        ev.TreeEnded(T_NS, 1),
+        ev.Ended(T_NS, 1, "completed", "", "", {}, digest),
+    )
+    assert Commit(digest) in ingest.run(written.folder).instructions
+    with database.write() as connection:
+        manifests.commit(connection, manifest, T_NS + 7)
+    written.decide(ev.Committed(T_NS + 7, 1, digest, 1, 3), seen=size)
+    assert ingest.run(written.folder).state.status == COMPLETED
+    before = snapshot(database)
+    with database.write() as connection:
+        for table in schema.metadata.sorted_tables:
+            if table.name != "alembic_version":
+                connection.execute(table.delete())
+    assert ingest.run(written.folder).state.status == COMPLETED
+    with database.read() as connection:
+        assert manifests.load(connection, "run1") == manifest
+    after = snapshot(database)
+    changing = {"runs", "series"}  # keys and counters
+    counts = {name: len(rows) for name, rows in before.items()}
+    assert {name: len(rows) for name, rows in after.items()} == counts
+    assert {name for name in before if name not in changing and counts[name]} >= {"manifest_files"}

@@ -19,9 +19,10 @@ from sqlalchemy.engine import Connection
 from outlast.errors import OutlastError, Unreachable
 from outlast.run import events as ev
 from outlast.run.folder import DECISIONS, EVENTS, RunFolder
+from outlast.run.manifest import Manifest
 from outlast.run.spec import RunSpec
 from outlast.run.state import Instruction, InvalidTransition, RunState, initial, step
-from outlast.store import reading, series, summary
+from outlast.store import manifests, reading, series, summary
 from outlast.store.database import Database
 from outlast.store.reading import Chunk, LoggedNews, Oddity, Told
 from outlast.store.schema import cursors, logged, run_needs, runs
@@ -74,6 +75,7 @@ class _News(NamedTuple):
     offsets: dict[str, int]  # those that moved
     logged: list[LoggedNews]
     oddities: list[Oddity]
+    manifest: Manifest | None  # of outputs that have been committed since
     more: bool
 
 
@@ -171,6 +173,9 @@ def _news(folder: RunFolder, known: _Known | None) -> _News:
         for chunk in (*story.chunks, *chunks)
         if chunk.offset != chunk.start
     }
+    manifest = None
+    if state.is_committed and state.manifest and not (known and known.state.is_committed):
+        manifest = reading.load_manifest(folder, state.manifest)
     return _News(
         folder,
         known,
@@ -180,6 +185,7 @@ def _news(folder: RunFolder, known: _Known | None) -> _News:
         offsets,
         told,
         [*story.oddities, *(oddity for one in told for oddity in one.oddities)],
+        manifest,
         any(chunk.more for chunk in (*story.chunks, *chunks)),
     )
 
@@ -309,6 +315,8 @@ def _store_one(connection: Connection, news: _News, *, is_retry: bool) -> Ingest
     if news.state.is_over and not news.more:
         series.seal(connection, key)
     _store_offsets(connection, key, news.offsets)
+    if news.manifest is not None:  # there already, unless the index is made anew
+        manifests.commit(connection, news.manifest, news.state.ended_ns)
     _update_run(connection, key, news, fresh, version)
     return Ingested(
         news.folder.run_id,

@@ -19,7 +19,8 @@ from outlast.errors import Corrupt, Invalid, JournalError, NotFound, Trimmed
 from outlast.ids import check_name
 from outlast.journal.cursor import Cursor
 from outlast.run import logged
-from outlast.run.folder import DECISIONS, EVENTS, LOGGED_PREFIX, SPEC, RunFolder
+from outlast.run.folder import DECISIONS, EVENTS, LOGGED_PREFIX, MANIFEST, SPEC, RunFolder
+from outlast.run.manifest import Manifest
 from outlast.run.spec import RunSpec
 from outlast.store.series import Batch
 
@@ -114,6 +115,17 @@ def load_spec(folder: RunFolder) -> RunSpec:
     if spec.id != folder.run_id:
         raise Invalid.field("id", spec.id, f"{path} belongs into a folder of this name")
     return spec
+
+
+def load_manifest(folder: RunFolder, digest: str) -> Manifest | None:
+    """The run's manifest, None when the folder doesn't hold the one of this digest (any more)."""
+    try:
+        fd = os.open(folder.file(MANIFEST), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        with open(fd, "rb") as file:
+            manifest = Manifest.from_json(file.read())
+            return manifest if manifest.digest() == digest else None
+    except (OSError, Corrupt, UnicodeEncodeError):
+        return None  # the outputs themselves are safe: their contents are stored
 
 
 def sizes(folder: RunFolder) -> dict[str, int]:
