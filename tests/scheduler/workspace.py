@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import stat
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -15,6 +16,7 @@ from typing import Any
 from outlast.artifacts.blobs import Blobs
 from outlast.config import Settings
 from outlast.executors.local import supervised_folders
+from outlast.journal.cursor import Cursor
 from outlast.process import with_environ
 from outlast.run.folder import RunFolder
 from outlast.run.spec import RunSpec
@@ -65,6 +67,41 @@ class Workspace:
     def folder(self, run_id: str) -> RunFolder:
         return RunFolder(str(self.home / "runs" / run_id))
 
+    def text(self, run_id: str, name: str) -> str:
+        return Path(self.folder(run_id).file(name)).read_text()
+
+    def mode(self, run_id: str, name: str) -> int:
+        return stat.S_IMODE(Path(self.folder(run_id).file(name)).stat().st_mode)
+
+    def names(self, run_id: str = "") -> list[str]:
+        """What is in the folder of runs, or of one run."""
+        folder = Path(self.settings.runs_folder, run_id)
+        return sorted(entry.name for entry in folder.iterdir())
+
+    def records(self, run_id: str, journal: str) -> list[dict[str, Any]]:
+        with Cursor(self.folder(run_id).file(journal)) as cursor:
+            return [dict(record) for record in cursor.read_records().records]
+
+    def swap(self, run_id: str, name: str, content: bytes) -> bytes:
+        """Put something else into a file; returns what was in it."""
+        path = Path(self.folder(run_id).file(name))
+        before = path.read_bytes()
+        path.write_bytes(content)
+        return before
+
+    def forget_index(self) -> None:
+        """Remove the database: all must be found in the folders."""
+        Path(self.home, "outlast.db").unlink()
+
+    def hide_blobs(self) -> None:
+        """As if the disk of the blobs were gone."""
+        blobs = Path(self.settings.blobs)
+        blobs.rename(blobs.with_name("away"))
+
+    def show_blobs(self) -> None:
+        blobs = Path(self.settings.blobs)
+        blobs.with_name("away").rename(blobs)
+
     def kill_everything(self) -> None:
         """End what a failed test has left, supervisors first."""
         for pid, path in supervised_folders().items():
@@ -95,6 +132,14 @@ async def wait_state(
         left_s = until_s - time.monotonic()
         assert left_s > 0, f"it stays {state}"
         await scheduler.changes.wait(run_id, version, min(left_s, 1.0))
+
+
+async def wait_until(is_it: Callable[[], bool]) -> None:
+    """For what no event tells."""
+    until_s = time.monotonic() + WAIT_S
+    while not is_it():
+        assert time.monotonic() < until_s
+        await asyncio.sleep(0.01)
 
 
 async def wait_status(scheduler: Scheduler, run_id: str, *statuses: str) -> RunState:

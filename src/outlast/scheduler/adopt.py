@@ -36,7 +36,7 @@ class Found(NamedTuple):
 
     sight: Sight
     has_folder: bool = True
-    has_end: bool = False  # end.json stands
+    has_end: bool = False  # end.json of this attempt stands
     remains: int = 0  # live processes of the run
     age_s: float = 0.0  # of its spec
     log: str = ""  # last line that the supervisor complained with
@@ -71,7 +71,7 @@ def look(folder: RunFolder, state: RunState, executor: Executor, now_s: float) -
     except FileNotFoundError:
         return Found(sight, has_folder=False)
     remains = 0 if sight.found == REBOOTED else len(executor.remains(folder))
-    has_end = os.path.exists(folder.file(END))
+    has_end = _has_end(folder, state.attempt)
     return Found(sight, True, has_end, remains, age_s, _last_line(folder.file(SUPERVISOR_LOG)))
 
 
@@ -85,7 +85,10 @@ def judge(state: RunState, found: Found, takeovers: int, t_ns: int) -> Verdict:
         return Wait(UNBORN_S - found.age_s)
     # Exited or finished by its owner: what is still to be done doesn't depend on live processes.
     has_exited = state.stage in (runs.LEFTOVERS, runs.OUTPUTS)
-    is_worth_it = found.remains > 0 or has_exited or found.has_end
+    # The owner of an interactive run isn't one of its processes: the new supervisor looks for it.
+    may_have_owner = state.kind == "interactive" and state.main is not None
+    may_have_owner = may_have_owner and found.sight.found != REBOOTED
+    is_worth_it = found.remains > 0 or has_exited or found.has_end or may_have_owner
     if is_worth_it and takeovers < TAKEOVERS_AT_MOST:
         return TakeOver()
     said = f"; its supervisor said: {found.log}" if found.log else ""
@@ -164,6 +167,14 @@ def _is_run(runs_folder: str, name: str) -> bool:
     except Invalid:
         return False
     return os.path.exists(os.path.join(runs_folder, name, SPEC))
+
+
+def _has_end(folder: RunFolder, attempt: int) -> bool:
+    try:
+        with open(folder.file(END), "rb") as file:
+            return bool(json.load(file)["attempt"] == attempt)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _lost(state: RunState, t_ns: int, evidence: str, message: str) -> ev.Lost:

@@ -32,7 +32,6 @@ from outlast.scheduler.dispatch import Dispatch
 from outlast.scheduler.finish import Storing
 from outlast.scheduler.intake import Intake
 from outlast.scheduler.launching import Launch
-from outlast.scheduler.lease import TICK_S
 from outlast.scheduler.notices import Notices
 from outlast.scheduler.pending import Accept, Begin, Pending, Watch, pending
 from outlast.scheduler.queue import Facts, Queue
@@ -48,6 +47,7 @@ _log = logging.getLogger(__name__)
 THREADS = 8  # for preparing, launching, looking and stopping
 STORING_THREADS = 2
 RETRY_S = 1.0
+HOUSE_KEEPING_S = 60.0
 Result = TypeVar("Result")
 
 
@@ -344,22 +344,23 @@ class Scheduler:
 
     async def _take_up_all(self) -> None:
         """Everything that an earlier server has left; only then may runs start."""
-        names = await self._insist(self._find_all)
+        settled, names = await self._insist(self._find_all)
         fresh = [run_id for run_id in names if run_id not in self._known]
-        self._known.update(fresh)
+        self._known.update(settled, fresh)
         await asyncio.gather(*(self._take_up(run_id) for run_id in fresh))
         self._dispatch.open()
         await self._insist(self._sweep_kits)
 
-    def _find_all(self) -> list[str]:
-        """In a thread: finish what was half deleted, and list the runs to take up."""
+    def _find_all(self) -> tuple[list[str], list[str]]:
+        """In a thread: finish what was half deleted; return all runs, and those to take up."""
         for folder in launching.unfinished_deletions(self._runs_folder):
             self._delete(folder)
         store_runs.purge(self._database)
+        all_names = os.listdir(self._runs_folder)
         names, missing = adopt.unfinished(self._database, self._runs_folder)
         for run_id in missing:
             adopt.restore_folder(self._database, self.folder(run_id))
-        return names + missing
+        return all_names, names + missing
 
     async def _take_up(self, run_id: str) -> None:
         """Read a run's folder and do what its state waits for."""
@@ -400,12 +401,14 @@ class Scheduler:
             await asyncio.sleep(RETRY_S)
 
     async def _keep_house(self) -> None:
-        """Now and then: reap, and look at everything in case a notice was lost."""
+        """Now and then do again what each run waits for, in case a notice or a deed was lost."""
         while True:
-            await asyncio.sleep(TICK_S * 12)
+            await asyncio.sleep(HOUSE_KEEPING_S)
             self.reap()
-            for run_id in list(self._states):
+            for run_id, state in list(self._states.items()):
                 self._scribe.look(run_id)
+                for deed in pending(state):
+                    self._carry(run_id, deed)
 
     def _sweep_kits(self) -> None:
         used = []

@@ -227,13 +227,14 @@ class Scribe:
             return turns
 
     def _round(self, turns: list[_Turn]) -> None:
-        unread = [turn for turn in turns if turn.wishes and turn.desk.state is None]
-        if unread:
-            self._read(unread)
+        unknown = [turn for turn in turns if turn.wishes and turn.desk.state is None]
+        if unknown:  # a decision needs a state
+            self._read(unknown)
+        failed = [id(turn) for turn in unknown if turn.desk.state is None]
+        turns = [turn for turn in turns if id(turn) not in failed]
         for turn in turns:
-            if turn.desk.state is not None:
-                for wish in turn.wishes:
-                    self._grant(turn.desk, wish)
+            for wish in turn.wishes:
+                self._grant(turn.desk, wish)
         for turn in self._read(turns):
             self._close(turn)
 

@@ -125,7 +125,7 @@ class Supervisors:
     async def _look_and_act(self, run_id: str) -> float:
         """Returns after how long to look again; 0 = not."""
         state = self._around.state_now(run_id)
-        if state is None or state.is_over:
+        if state is None or not _is_supervised(state):
             return 0.0
         before, folder = state, self._around.folder(run_id)
         executor = self._around.executor_of(run_id)
@@ -138,7 +138,7 @@ class Supervisors:
                 state = await self._scribe.read(run_id)
             except NotFound:
                 return RETRY_S
-        if state.is_over or state.outcome or state.attempt != before.attempt:
+        if not _is_supervised(state) or state.attempt != before.attempt:
             return 0.0
         takeovers = self._takeovers.get((run_id, state.attempt), 0)
         verdict = adopt.judge(state, found, takeovers, now_ns())
@@ -166,3 +166,10 @@ class Supervisors:
         self._takeovers[key] = self._takeovers.get(key, 0) + 1
         self.watch(folder.run_id, supervisor)
         return 0.0
+
+
+def _is_supervised(state: RunState) -> bool:
+    """Should there be a supervisor? Not of a run that waits, is being launched, or has ended."""
+    if state.kind == "interactive":
+        return not state.is_over and not state.outcome
+    return state.status in runs.ACTIVE and not state.outcome and not decisions.is_unlaunched(state)

@@ -1,0 +1,619 @@
+"""The server stops, is killed, or comes back to something else: no run is told wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from outlast.executors.local import supervised_folders
+from outlast.journal.line import pack
+from outlast.process import Identity, boot_id
+from outlast.run import events as ev
+from outlast.run import state as runs
+from outlast.run.events import from_record, to_record
+from outlast.run.folder import DECISIONS, EVENTS, LAUNCH, OUTPUT, SPEC
+from outlast.run.spec import RunSpec
+from outlast.runtime import interactive
+from outlast.scheduler import lease
+from outlast.store import reading
+from outlast.store import runs as store_runs
+from outlast.store.database import Database
+from tests.executors.contract import wait_dead
+from tests.scheduler.test_scheduler import WRITES
+from tests.scheduler.workspace import (
+    PAUSE,
+    Workspace,
+    python,
+    run,
+    wait_over,
+    wait_state,
+    wait_status,
+    wait_until,
+)
+
+GATED = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\nprint('went')"
+
+
+def supervisors(workspace: Workspace, run_id: str) -> list[int]:
+    path = workspace.folder(run_id).path
+    return [pid for pid, folder in supervised_folders().items() if folder == path]
+
+
+def kill_supervisors(workspace: Workspace, run_id: str) -> None:
+    """All of them: one that takes over as well."""
+    while pids := supervisors(workspace, run_id):
+        for pid in pids:
+            identity = Identity.of(pid)
+            os.kill(pid, signal.SIGKILL)
+            if identity is not None:
+                wait_dead(identity)
+
+
+def reap_children() -> None:
+    """What was started by a scheduler of this process that is closed."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return
+
+
+# --- a planned restart ---
+
+
+def test_a_run_goes_on_while_no_server_is_there(workspace: Workspace) -> None:
+    async def story() -> None:
+        async with workspace.running() as scheduler:
+            run_id = await workspace.submit(scheduler, GATED)
+            await wait_status(scheduler, run_id, runs.RUNNING)
+        pids = supervisors(workspace, run_id)
+        assert len(pids) == 2
+        async with workspace.running() as scheduler:
+            state = await wait_status(scheduler, run_id, runs.RUNNING)
+            assert supervisors(workspace, run_id) == pids
+            await wait_until(lambda: scheduler.queue_view()["slots"]["free"]["cpus"] == 7.0)
+            (workspace.work / "go").touch()
+            state = await wait_over(scheduler, run_id)
+            assert state.status == runs.COMPLETED
+            assert scheduler.queue_view()["slots"]["free"]["cpus"] == 8.0
+
+    run(story())
+
+
+def test_a_run_that_ended_meanwhile_is_stored_and_completed(workspace: Workspace) -> None:
+    async def story() -> None:
+        async with workspace.running() as scheduler:
+            run_id = await workspace.submit(scheduler, GATED + "\n" + WRITES)
+            await wait_status(scheduler, run_id, runs.RUNNING)
+        (workspace.work / "go").touch()
+        await wait_until(lambda: not supervisors(workspace, run_id))
+        async with workspace.running() as scheduler:
+            state = await wait_over(scheduler, run_id)
+            assert (state.status, state.is_committed) == (runs.COMPLETED, True)
+
+    run(story())
+
+
+def test_a_queued_run_keeps_its_place(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "home", cpus=1.0)
+
+    async def story() -> None:
+        async with workspace.running() as scheduler:
+            first = await workspace.submit(scheduler, GATED)
+            rest = [
+                await workspace.submit(scheduler, "import time; print(time.time_ns())")
+                for _ in "ab"
+            ]
+            await wait_status(scheduler, first, runs.RUNNING)
+        async with workspace.running() as scheduler:
+            await wait_until(lambda: len(scheduler.queue_view()["queue"]) == 2)
+            (workspace.work / "go").touch()
+            for run_id in rest:
+                assert (await wait_over(scheduler, run_id)).status == runs.COMPLETED
+            times = [int(workspace.text(run_id, OUTPUT)) for run_id in rest]
+            assert times == sorted(times)
+
+    try:
+        run(story())
+    finally:
+        workspace.kill_everything()
+
+
+def test_a_cancel_that_nobody_could_carry_out_is_carried_out_later(workspace: Workspace) -> None:
+    """The decision was written, the server died before it told the supervisor."""
+
+    async def story() -> None:
+        async with workspace.running() as scheduler:
+            run_id = await workspace.submit(scheduler, PAUSE)
+            await wait_status(scheduler, run_id, runs.RUNNING)
+        append(workspace, run_id, ev.CancelRequested(time.time_ns(), "ada"))
+        async with workspace.running() as scheduler:
+            state = await wait_over(scheduler, run_id)
+            assert state.status == runs.CANCELED
+
+    run(story())
+
+
+def append(workspace: Workspace, run_id: str, *events: ev.Event) -> None:
+    """Decisions as a server would have written them that was killed right after."""
+    seen = Path(workspace.folder(run_id).file(EVENTS))
+    offset = seen.stat().st_size if seen.exists() else 0
+    with Path(workspace.folder(run_id).file(DECISIONS)).open("ab") as file:
+        for event in events:
+            file.write(pack({**to_record(event), "seen": offset}))
+
+
+# --- killed between the record and the deed ---
+
+
+def make_run(workspace: Workspace, code: str, *events: ev.Event, **spec: Any) -> str:
+    """A run as a killed server leaves it after these decisions."""
+    folder = workspace.folder("run1")
+    Path(folder.path).mkdir(parents=True, mode=0o700)
+    command = python(code)
+    made = RunSpec.from_dict({"id": "run1", "command": command, "created_ns": 1, **spec})
+    Path(folder.file(SPEC)).write_text(json.dumps(made.to_dict()))
+    Path(folder.file(LAUNCH)).write_text(json.dumps(workspace.launch(command)))
+    append(workspace, "run1", *events)
+    return "run1"
+
+
+T = 1_700_000_000_000_000_000
+DISPATCHED = ev.Dispatched(T, 1, "local", 1.0, 0, ())
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        (ev.Created(T),),
+        (ev.Created(T), ev.Queued(T)),
+        (ev.Created(T), ev.Queued(T), DISPATCHED),
+    ],
+    ids=["created", "queued", "dispatched"],
+)
+def test_a_run_is_started_by_the_next_server_wherever_it_stood(
+    workspace: Workspace, events: tuple[ev.Event, ...]
+) -> None:
+    run_id = make_run(workspace, "print('once')", *events)
+
+    async def story() -> None:
+        async with workspace.running() as scheduler:
+            await wait_until(lambda: scheduler.state_now(run_id) is not None)
+            assert (await wait_over(scheduler, run_id)).status == runs.COMPLETED
+            assert workspace.text(run_id, OUTPUT) == "once\n"
+
+    run(story())
+
+
+def test_a_supervisor_that_was_launched_but_not_recorded_is_found(workspace: Workspace) -> None:
+    """Killed between the launch and its record: the command must not run twice."""
+
+    async def story() -> None:
+        async with workspace.running() as scheduler:
+            run_id = await workspace.submit(scheduler, "print('once')\n" + GATED)
+            await wait_status(scheduler, run_id, runs.RUNNING)
+        cut(workspace, run_id, DECISIONS, "launched")
+        workspace.forget_index()
+        told = workspace.swap(run_id, EVENTS, b"")  # as if its first word were still to come
+        async with workspace.running() as scheduler:
+            state = await wait_state(scheduler, run_id, lambda s: s.supervisor is not None)
+            assert state.supervisor is not None
+            assert state.supervisor.pid in supervisors(workspace, run_id)
+            workspace.swap(run_id, EVENTS, told)
+            (workspace.work / "go").touch()
+            assert (await wait_over(scheduler, run_id)).status == runs.COMPLETED
+            assert workspace.text(run_id, OUTPUT) == "once\nwent\n"
+
+    run(story())
+
+
+def cut(workspace: Workspace, run_id: str, journal: str, kind: str) -> None:
+    """Take the records from this kind on off the journal."""
+    path = Path(workspace.folder(run_id).file(journal))
+    lines = path.read_bytes().splitlines(keepends=True)
+    kept = [line for line in lines if json.loads(line)["k"] != kind]
+    path.write_bytes(b"".join(kept))
+
+
+def test_a_retry_that_was_due_is_made(workspace: Workspace) -> None:
+    """Killed after the failure was read, before `retrying` was decided."""
+    policy = {"max_attempts": 2, "retry_exit_codes": [7], "retry_delay_s": 0.05}
+    code = "import os; raise SystemExit(7 if os.environ['OUTLAST_ATTEMPT'] == '1' else 0)"
+
+    async def story() -> None:
+        async with workspace.running() as scheduler:
+            gate = await workspace.submit(scheduler, GATED)
+            run_id = await workspace.submit(scheduler, GATED + "\n" + code, policy=policy)
+            await wait_status(scheduler, run_id, runs.RUNNING)
+        (workspace.work / "go").touch()
+        await wait_until(lambda: not supervisors(workspace, run_id))
+        async with workspace.running() as scheduler:
+            state = await wait_over(scheduler, run_id)
+            assert (state.status, state.attempt) == (runs.COMPLETED, 2)
+            await wait_over(scheduler, gate)
+
+    run(story())
+
+
+# --- supervisors that died ---
+
+
+def test_a_killed_supervisor_is_replaced_and_the_end_is_told(workspace: Workspace) -> None:
+    async def story() -> None:
+        async with workspace.running() as scheduler:
+            run_id = await workspace.submit(scheduler, GATED)
+            await wait_status(scheduler, run_id, runs.RUNNING)
+            kill_supervisors(workspace, run_id)
+            await wait_state(scheduler, run_id, lambda s: s.is_orphaned)
+            (workspace.work / "go").touch()
+            state = await wait_over(scheduler, run_id)
+            # Newer kernels tell the exit status of another's child; else nobody can.
+            assert (state.status, state.cause) in ((runs.COMPLETED, ""), (runs.FAILED, "lost"))
+            assert any(code == "orphaned" for code, _ in state.warnings)
+
+    run(story())
+
+
+def test_a_run_that_vanished_without_a_word_is_lost(workspace: Workspace) -> None:
+    async def story() -> None:
+        async with workspace.running() as scheduler:
+            run_id = await workspace.submit(scheduler, PAUSE)
+            state = await wait_status(scheduler, run_id, runs.RUNNING)
+        assert state.main is not None
+        kill_supervisors(workspace, run_id)
+        os.kill(state.main.pid, signal.SIGKILL)
+        wait_dead(state.main)
+        reap_children()
+        async with workspace.running() as scheduler:
+            state = await wait_over(scheduler, run_id)
+            assert (state.status, state.cause) == (runs.FAILED, "lost")
+            assert state.facts["evidence"] == "process_gone"
+
+    run(story())
+
+
+def test_after_a_reboot_a_run_is_lost_at_once(workspace: Workspace) -> None:
+    async def story() -> None:
+        async with workspace.running() as scheduler:
+            run_id = await workspace.submit(scheduler, PAUSE)
+            await wait_status(scheduler, run_id, runs.RUNNING)
+        workspace.kill_everything()
+        reap_children()
+        for journal in (EVENTS, DECISIONS):
+            rewrite_boot(workspace, run_id, journal)
+        workspace.forget_index()
+        async with workspace.running() as scheduler:
+            await wait_until(
+                lambda: scheduler.state_now(run_id) is not None or is_over(workspace, run_id)
+            )
+            state = await wait_over(scheduler, run_id)
+            assert (state.cause, state.facts["evidence"]) == ("lost", "rebooted")
+            assert "started anew" in state.message
+
+    run(story())
+
+
+def rewrite_boot(workspace: Workspace, run_id: str, journal: str) -> None:
+    """As if all of it had been written in another boot; records keep their length."""
+    path = Path(workspace.folder(run_id).file(journal))
+    lines = []
+    for line in path.read_bytes().splitlines():
+        record = json.loads(line)
+        record.pop("crc")
+        if "boot_id" in record:
+            record["boot_id"] = "f" * len(boot_id())
+        lines.append(pack(record))
+    path.write_bytes(b"".join(lines))
+
+
+def is_over(workspace: Workspace, run_id: str) -> bool:
+    database = Database.open(workspace.settings.database)
+    try:
+        with database.read() as connection:
+            return store_runs.state_of(connection, run_id)[1].is_over
+    except Exception:
+        return False
+    finally:
+        database.close()
+
+
+def test_a_lost_run_is_tried_again_when_its_policy_says_so(workspace: Workspace) -> None:
+    policy = {"max_attempts": 2, "retry_on": ["lost"], "retry_delay_s": 0.05}
+    code = "import os, signal\nif os.environ['OUTLAST_ATTEMPT'] == '1': signal.pause()"
+
+    async def story() -> None:
+        async with workspace.running() as scheduler:
+            run_id = await workspace.submit(scheduler, code, policy=policy)
+            state = await wait_status(scheduler, run_id, runs.RUNNING)
+        assert state.main is not None
+        kill_supervisors(workspace, run_id)
+        os.kill(state.main.pid, signal.SIGKILL)
+        wait_dead(state.main)
+        reap_children()
+        async with workspace.running() as scheduler:
+            state = await wait_over(scheduler, run_id)
+            assert (state.status, state.attempt) == (runs.COMPLETED, 2)
+
+    run(story())
+
+
+def test_a_supervisor_that_cannot_start_fails_the_launch_with_its_words(
+    workspace: Workspace,
+) -> None:
+    async def story() -> None:
+        async with workspace.running() as scheduler:
+            for kit in (Path(workspace.settings.home) / "kit").iterdir():
+                (kit / "outlast" / "supervisor" / "__main__.py").write_text("raise OSError('bang')")
+            run_id = await workspace.submit(scheduler, "pass")
+            state = await wait_over(scheduler, run_id)
+            assert (state.status, state.cause) == (runs.FAILED, "launch_failed")
+            assert "OSError: bang" in state.message
+
+    run(story())
+
+
+def test_a_removed_folder_ends_the_run_as_lost(workspace: Workspace) -> None:
+    async def story() -> None:
+        async with workspace.running() as scheduler:
+            run_id = await workspace.submit(scheduler, PAUSE)
+            await wait_status(scheduler, run_id, runs.RUNNING)
+            workspace.kill_everything()
+            shutil.rmtree(workspace.folder(run_id).path)
+            state = await wait_over(scheduler, run_id)
+            assert state.cause == "lost"
+            assert state.facts["evidence"] in ("folder_gone", "process_gone")
+        async with workspace.running() as scheduler:
+            state_then = await scheduler.state(run_id)
+            assert state_then is not None
+            assert state_then.cause == "lost"
+
+    run(story())
+
+
+def test_a_folder_removed_while_no_server_ran_is_found_missing(workspace: Workspace) -> None:
+    async def story() -> None:
+        async with workspace.running() as scheduler:
+            run_id = await workspace.submit(scheduler, PAUSE)
+            started = await wait_status(scheduler, run_id, runs.RUNNING)
+        workspace.kill_everything()
+        reap_children()
+        shutil.rmtree(workspace.folder(run_id).path)
+        async with workspace.running() as scheduler:
+            state = await wait_over(scheduler, run_id)
+            assert state.cause == "lost"
+            assert state.started_ns == started.started_ns  # what was known is still known
+
+    run(story())
+
+
+def test_a_stopped_supervisor_is_told_and_comes_back(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "SILENT_S", 0.5)
+    monkeypatch.setattr(lease, "TICK_S", 0.1)
+
+    async def story() -> None:
+        async with workspace.running() as scheduler:
+            run_id = await workspace.submit(scheduler, GATED)
+            await wait_status(scheduler, run_id, runs.RUNNING)
+            # Heartbeats come every 5 s: seen as silent, and heard again.
+            await wait_status(scheduler, run_id, runs.NOT_RESPONDING)
+            await wait_status(scheduler, run_id, runs.RUNNING)
+            await wait_status(scheduler, run_id, runs.NOT_RESPONDING)
+            (workspace.work / "go").touch()
+            assert (await wait_over(scheduler, run_id)).status == runs.COMPLETED
+
+    run(story())
+
+
+# --- interactive runs ---
+
+
+class Owner:
+    """A script that owns an interactive run."""
+
+    def __init__(self, code: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+
+    def wait_line(self, line: bytes) -> None:
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == line
+
+    def go_on(self) -> None:
+        """End what it reads."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
+    def close(self) -> None:
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            pipe.close()
+
+
+def test_an_interactive_run_is_noticed_and_followed(workspace: Workspace) -> None:
+    code = (
+        "import outlast, sys\n"
+        f"run = outlast.start_logging(home={str(workspace.home)!r}, run_id='nb1')\n"
+        "run.log('loss', 0.5); sys.stdin.read(); run.complete()"
+    )
+
+    async def story() -> None:
+        async with workspace.running() as scheduler:
+            owner = Owner(code)
+            await wait_status(scheduler, "nb1", runs.RUNNING)
+            assert scheduler.queue_view()["slots"]["free"]["cpus"] == 8.0
+            owner.go_on()
+            assert (await wait_over(scheduler, "nb1")).status == runs.COMPLETED
+            owner.close()
+
+    run(story())
+
+
+@pytest.mark.parametrize("is_server_there", [True, False])
+def test_an_interactive_run_whose_owner_was_killed_is_failed(
+    workspace: Workspace, is_server_there: bool
+) -> None:
+    code = (
+        "from outlast.runtime import interactive\n"
+        f"interactive.begin({str(workspace.home)!r}, run_id='nb1')\n"
+        "print('begun', flush=True)\n" + PAUSE
+    )
+    Path(workspace.settings.runs_folder).mkdir()
+
+    async def story() -> None:
+        owner = Owner(code)
+        owner.wait_line(b"begun\n")
+        if is_server_there:
+            async with workspace.running() as scheduler:
+                await wait_status(scheduler, "nb1", runs.RUNNING)
+                owner.process.kill()
+                state = await wait_over(scheduler, "nb1")
+        else:
+            owner.process.kill()
+            await wait_until(lambda: not supervisors(workspace, "nb1"))
+            async with workspace.running() as scheduler:
+                state = await wait_over(scheduler, "nb1")
+        owner.close()
+        assert (state.status, state.cause) == (runs.FAILED, "owner_died")
+
+    run(story())
+
+
+def test_an_interactive_run_whose_supervisors_were_killed_is_watched_again(
+    workspace: Workspace,
+) -> None:
+    code = (
+        "import outlast, sys\n"
+        f"run = outlast.start_logging(home={str(workspace.home)!r}, run_id='nb1')\n"
+        "run.log('loss', 0.5); sys.stdin.read(); run.complete()"
+    )
+
+    async def story() -> None:
+        async with workspace.running() as scheduler:
+            owner = Owner(code)
+            first = await wait_state(scheduler, "nb1", lambda s: s.main is not None)
+            kill_supervisors(workspace, "nb1")
+            await wait_state(scheduler, "nb1", lambda s: s.supervisor != first.supervisor)
+            owner.go_on()
+            assert (await wait_over(scheduler, "nb1")).status == runs.COMPLETED
+            owner.close()
+
+    run(story())
+
+
+def test_a_script_that_died_before_its_supervisor_began_leaves_a_lost_run(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from outlast.scheduler import adopt
+
+    monkeypatch.setattr(adopt, "UNBORN_S", 0.2)
+    Path(workspace.settings.runs_folder).mkdir()
+    spec = RunSpec.from_dict({"id": "nb1", "kind": "interactive", "created_ns": 1})
+    interactive._make(str(workspace.home), spec)
+
+    async def story() -> None:
+        async with workspace.running() as scheduler:
+            state = await wait_over(scheduler, "nb1")
+            assert (state.status, state.cause) == (runs.FAILED, "lost")
+
+    run(story())
+
+
+# --- kill -9 of the server, again and again ---
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_every_run_is_started_once_and_told_right(
+    workspace: Workspace,
+) -> None:
+    """A server in a child process is killed at growing delays; at the end the index is compared
+    with the folders, and each run has printed its line exactly once."""
+    expected: dict[str, tuple[str, int]] = {}
+    for number in range(24):
+        delay_ms = 5 * number
+        code = number % 3  # 0 works, 1 fails, 2 writes an output
+        name = f"k{number}"
+        script = f"print({name!r}, flush=True)\n"
+        script += {0: "pass", 1: "raise SystemExit(4)", 2: WRITES}[code]
+        is_taken = serve_and_kill(workspace, name, script, delay_ms)
+        if is_taken:
+            expected[name] = (runs.FAILED, 4) if code == 1 else (runs.COMPLETED, 0)
+
+    async def story() -> None:
+        async with workspace.running() as scheduler:
+            for name, (status, exit_code) in expected.items():
+                state = await wait_over(scheduler, name)
+                assert (state.status, state.exit_code) == (status, exit_code), (name, state)
+                assert workspace.text(name, OUTPUT) == f"{name}\n"
+            for name in workspace.names():
+                await wait_over(scheduler, name)
+
+    assert len(expected) > 10
+    run(story())
+    compare_index_with_folders(workspace)
+
+
+def serve_and_kill(workspace: Workspace, name: str, script: str, delay_ms: int) -> bool:
+    """Start a server, submit, kill it after the delay; was the submit answered?"""
+    code = (
+        "import asyncio, sys\n"
+        "from pathlib import Path\n"
+        "from tests.scheduler.workspace import Workspace\n"
+        "async def main():\n"
+        f"    w = Workspace(Path({str(workspace.home)!r}))\n"
+        "    async with w.running() as s:\n"
+        "        print('ready', flush=True)\n"
+        f"        await w.submit(s, {script!r}, id={name!r})\n"
+        "        print('taken', flush=True)\n"
+        "        await asyncio.sleep(60)\n"
+        "asyncio.run(main())"
+    )
+    server = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert server.stdout is not None
+    with server.stdout as said:
+        assert said.readline() == b"ready\n"
+        time.sleep(delay_ms / 1000)  # the moment of the kill is what the test varies
+        server.kill()
+        rest = said.read()
+    server.wait()
+    return rest == b"taken\n"
+
+
+def compare_index_with_folders(workspace: Workspace) -> None:
+    """Each state in the index is what the folder's journals say."""
+    database = Database.open(workspace.settings.database)
+    try:
+        with database.read() as connection:
+            for name in workspace.names():
+                _, indexed = store_runs.state_of(connection, name)
+                assert replayed(workspace, name) == indexed
+                assert store_runs.oddities_of(connection, name) == []
+    finally:
+        database.close()
+
+
+def replayed(workspace: Workspace, run_id: str) -> runs.RunState:
+    folder = workspace.folder(run_id)
+    chunks = [reading.read(folder, name, 0, 1 << 24) for name in (EVENTS, DECISIONS)]
+    told, _ = reading.merged(chunks[0], chunks[1])
+    story = [event for one in told if (event := from_record(one.record)) is not None]
+    return runs.RunState.from_dict(
+        json.loads(json.dumps(runs.replay(reading.load_spec(folder), story).to_dict()))
+    )
