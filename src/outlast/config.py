@@ -82,7 +82,7 @@ ABOUT: Dict[str, str] = {
     "blobs_folder": "Folder of stored outputs and snapshots; empty: `blobs` in the workspace.",
     "allowed_hosts": "Further `Host` names (`name` or `name:port`) of requests, as a proxy needs.",
     "trusted_proxies": "Addresses of proxies whose `X-Forwarded-For` is believed.",
-    "insecure_no_auth": "Serve without tokens; only on loopback. Any local user may then do anything.",
+    "insecure_no_auth": "Serve without tokens; only on loopback. Any local user may then do all.",
     "insecure_bind": "Listen beyond loopback without TLS: tokens cross the network in clear.",
     "tls_cert": "Certificate file (PEM) for HTTPS.",
     "tls_key": "Private key file (PEM) of the certificate.",

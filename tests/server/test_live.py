@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
+from websockets.sync.connection import Connection
 
 from tests.server.running import Server, running, submit, wait_over
 
 
 @contextmanager
-def live(server: Server, *, headers: dict[str, str] | None = None) -> Iterator[ClientConnection]:
+def live(server: Server, *, headers: dict[str, str] | None = None) -> Iterator[Connection]:
     sent = server.bearer if headers is None else headers
     with connect(
         f"ws://{server.host}/api/live", additional_headers=sent, compression=None, max_size=None
@@ -27,11 +28,11 @@ def live(server: Server, *, headers: dict[str, str] | None = None) -> Iterator[C
         yield found
 
 
-def say(client: ClientConnection, **message: Any) -> None:
+def say(client: Connection, **message: Any) -> None:
     client.send(json.dumps(message))
 
 
-def frames(client: ClientConnection, timeout_s: float = 15.0) -> Iterator[dict[str, Any]]:
+def frames(client: Connection, timeout_s: float = 15.0) -> Iterator[dict[str, Any]]:
     """What the server says; a journal's bytes stand in "data"."""
     while True:
         frame = client.recv(timeout=timeout_s)
@@ -59,7 +60,8 @@ def test_output_state_and_end_come_over_one_socket(server: Server) -> None:
                 assert frame["at"] == offset
                 break
     assert output == b"".join(b"line %d\n" % n for n in range(1, 6))
-    assert statuses == sorted(set(statuses), key=statuses.index)
+    ranks = ["Queued", "Preparing", "Starting", "Running", "Finalizing", "Completed"]
+    assert statuses == sorted(statuses, key=ranks.index)
 
 
 def test_following_again_from_the_last_offset_misses_and_repeats_nothing(server: Server) -> None:
@@ -185,7 +187,7 @@ def test_a_foreign_host_gets_no_socket(server: Server) -> None:
     assert server.raw(text.encode()).startswith(b"HTTP/1.1 400")
 
 
-def closed_with(client: ClientConnection) -> int:
+def closed_with(client: Connection) -> int:
     with pytest.raises(ConnectionClosed):
         client.recv(timeout=15)
     assert client.close_code is not None
@@ -234,9 +236,12 @@ def test_a_run_token_follows_its_own_run_only(server: Server) -> None:
 
 
 def test_a_message_that_is_too_large_closes_the_socket(server: Server) -> None:
-    with live(server) as client, pytest.raises(ConnectionClosed):
+    def say_too_much(client: Connection) -> None:
         client.send("x" * ((1 << 20) + 1))
         client.recv(timeout=15)
+
+    with live(server) as client, pytest.raises(ConnectionClosed):
+        say_too_much(client)
     assert server.ask("GET", "/api/health").status == 200
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import struct
+import sys
 import time
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from outlast.server.app import routes
 from outlast.server.auth import MAY
 from outlast.server.route import Route
 from outlast.server.routes.outputs import ranged
-from tests.server.running import Server, submit
+from tests.server.running import Server, submit, wait_over
 from tests.server.test_auth import HTTP_ROUTES, path_of
 
 ROW = {
@@ -41,8 +43,6 @@ def trained(server: Server, tmp_path_factory: pytest.TempPathFactory) -> str:
     }  # fmt: skip
     answer = server.ask("POST", "/api/runs", body)
     assert answer.status == 201, answer
-    from tests.server.running import wait_over
-
     assert wait_over(server, answer.json["id"]) == "Completed"
     return str(answer.json["id"])
 
@@ -101,20 +101,21 @@ def test_a_range_names_its_place() -> None:
 
 
 def test_an_output_is_found_by_its_name_alone(server: Server, trained: str) -> None:
-    for name in ("outputs/none", "page.html", "outputs", "outputs/", "outputs/deep/../page.html",
-                 "outputs%2Fpage.html", "%2e%2e/outputs/page.html", "outputs//page.html"):  # fmt: skip
+    wrong = (
+        "outputs/none", "page.html", "outputs", "outputs/", "outputs/deep/../page.html",
+        "outputs%2Fpage.html", "%2e%2e/outputs/page.html", "outputs//page.html",
+    )  # fmt: skip
+    for name in wrong:
         answer = server.ask("GET", f"/api/runs/{trained}/outputs/{name}")
         assert answer.status == 404, name
 
 
 def test_a_damaged_blob_is_told(server: Server) -> None:
-    folder = Path("/tmp")
     run_id = submit(
         server, "sh", "-c", "echo unique-$$ > made.txt",
         source={"kind": "snapshot", "folder": str(make_empty(server.home.parent / "empty"))},
         outputs=["made.txt"],
     )  # fmt: skip
-    assert folder.exists()
     entry = server.ask("GET", f"/api/runs/{run_id}/outputs").json["files"][0]
     found = next(path for path in (server.home / "blobs").rglob("*") if path.is_file()
                  and hashlib.sha256(path.read_bytes()).hexdigest() == entry["sha256"])  # fmt: skip
@@ -151,8 +152,6 @@ def test_a_running_run_is_canceled_and_not_deleted(server: Server) -> None:
     assert (answer.status, answer.code) == (409, "conflict")
     row = server.ask("POST", f"/api/runs/{run_id}/cancel", {"reason": "enough", "force": True})
     assert row.status == 200
-    from tests.server.running import wait_over
-
     assert wait_over(server, run_id) == "Canceled"
 
 
@@ -173,7 +172,8 @@ def test_why_and_processes_tell_of_a_running_run(server: Server) -> None:
 @pytest.mark.parametrize(
     ("spec", "launch", "field"),
     [
-        ({"nmae": "x"}, {}, "nmae"), ({}, {"command": "ls"}, "command"),
+        ({"nmae": "x"}, {"command": ["ls"], "folder": "/"}, "nmae"),
+        ({}, {"command": "ls"}, "command"),
         ({}, {"command": ["ls"], "folder": "relative"}, "folder"),
         ({"limits": {"max_run_duration_s": -1}}, {"command": ["ls"], "folder": "/"}, "duration"),
         ({"id": "../x"}, {"command": ["ls"], "folder": "/"}, "id"),
@@ -190,12 +190,25 @@ def test_a_wrong_submission_names_the_field(
     assert field in answer.json["error"]["message"] + answer.json["error"]["field"]
 
 
-def test_a_series_in_json_and_binary(server: Server, trained: str) -> None:
-    answer = server.ask("GET", f"/api/runs/{trained}/series?name=nothing")
-    assert answer.status == 404
-    answer = server.ask("GET", f"/api/runs/{trained}/series?name=nothing&points=1")
-    assert answer.status == 400
-    assert struct.calcsize("<4sQ") == 12
+def test_a_series_in_json_and_binary(server: Server) -> None:
+    script = (
+        "import outlast; run = outlast.get_context()\n"
+        "for step, value in enumerate([1.5, float('nan'), float('-inf'), 4.0]):\n"
+        "    run.log('loss', value, step=step)"
+    )
+    run_id = submit(server, sys.executable, "-c", script)
+    path = f"/api/runs/{run_id}/series?name=loss"
+    answer = server.ask("GET", path).json
+    assert (answer["steps"], answer["values"]) == ([0, 1, 2, 3], [1.5, "nan", "-inf", 4.0])
+    binary = server.ask("GET", f"{path}&points=all&format=binary").body
+    assert struct.unpack_from("<4sQ4q", binary) == (b"OLS1", 4, 0, 1, 2, 3)
+    values = struct.unpack_from("<4d", binary, 12 + 64)
+    assert (values[0], math.isnan(values[1]), values[2], values[3]) == (1.5, True, -math.inf, 4.0)
+    summary = server.ask("GET", f"/api/runs/{run_id}/metrics").json["series"][0]
+    assert (summary["name"], summary["n"], summary["last"]) == ("loss", 4, 4.0)
+    assert server.ask("GET", f"/api/runs/{run_id}/series?name=nothing").status == 404
+    for wrong in ("points=1", "points=x", "format=xml", "first_step=x"):
+        assert server.ask("GET", f"{path}&{wrong}").status == 400, wrong
 
 
 # --- scopes ---

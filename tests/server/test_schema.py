@@ -32,7 +32,8 @@ def test_no_input_makes_the_server_fail_or_break_its_word(tmp_path: Path) -> Non
         done = subprocess.run(
             [program, "run", str(tmp_path / "openapi.json"), "--url", f"http://{server.host}",
              "-H", f"Authorization: Bearer {server.token}", "--checks", checks,
-             "--max-examples", str(MAX_EXAMPLES), "--workers", "1", "--phases", "examples,coverage,fuzzing",
+             "--max-examples", str(MAX_EXAMPLES), "--workers", "1",
+             "--phases", "examples,coverage,fuzzing",
              "--generation-deterministic", "--no-color", "--request-timeout", "20"],
             capture_output=True, text=True, cwd=tmp_path, timeout=220, check=False,
         )  # fmt: skip

@@ -63,7 +63,7 @@ class Call(Request):
         if len(values) != len(pairs):
             raise Invalid("a query parameter is given twice", field="query")
         for name, value in pairs:
-            limits.check_text(f"query parameter {name}", value)
+            limits.check_text(f"query parameter {name}", value, field=name)
         return convert(values, shape, strict=False)
 
     async def body_as(self, shape: type[Shape]) -> Shape:

@@ -134,11 +134,11 @@ def _walk(value: Any) -> int:
     return keys
 
 
-def check_text(what: str, text: str) -> None:
+def check_text(what: str, text: str, *, field: str = "body") -> None:
     """Raise Invalid for text that one of the databases couldn't keep, or that is too long."""
     if len(text) > MAX_STRING_CHARS:
-        raise Invalid(f"{what} is longer than {MAX_STRING_CHARS} characters", field="body")
+        raise Invalid(f"{what} is longer than {MAX_STRING_CHARS} characters", field=field)
     if "\0" in text:
-        raise Invalid(f"{what} holds a NUL character", field="body")
+        raise Invalid(f"{what} holds a NUL character", field=field)
     if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
-        raise Invalid(f"{what} holds a lone surrogate", field="body")
+        raise Invalid(f"{what} holds a lone surrogate", field=field)

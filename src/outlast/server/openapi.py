@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import msgspec
+from msgspec.structs import fields
 
 from outlast import __version__
 from outlast.server.route import BYTES, JSON, Route
@@ -89,7 +90,9 @@ def _operation(route: Route, query: Any, body: Any, answer: Any) -> dict[str, An
     if body is not None:
         kind = BYTES if body == BYTES else JSON
         schema = {"type": "string", "format": "binary"} if body == BYTES else body
-        operation["requestBody"] = {"required": True, "content": {kind: {"schema": schema}}}
+        # An empty body is {}: it is enough where no field is required.
+        is_required = body == BYTES or any(field.required for field in fields(route.body))
+        operation["requestBody"] = {"required": is_required, "content": {kind: {"schema": schema}}}
     return operation
 
 

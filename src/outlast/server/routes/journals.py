@@ -51,7 +51,8 @@ class Taken(msgspec.Struct):
 async def output(call: Call) -> Response:
     """What the run printed, from an offset on.
 
-    Headers: Outlast-From, Outlast-Next (ask there next), Outlast-End: 1 when that was all.
+    Headers: Outlast-From, Outlast-Next (ask there next), Outlast-Size (of the journal by now),
+    Outlast-End: 1 when that was all.
     """
     return await _read(call, OUTPUT)
 
@@ -69,7 +70,7 @@ async def _read(call: Call, name: str) -> Response:
         piece, is_end = await _wait(call, folder, name, query)
     if len(piece.data) == PIECE_BYTES < query.limit:
         return _Stream(call, folder, name, piece, query.start + query.limit)
-    headers = _headers(piece.start, piece.next, is_end=is_end)
+    headers = _headers(folder, name, piece.start, piece.next, is_end=is_end)
     return Response(piece.data, 200, headers, BYTES)
 
 
@@ -139,8 +140,15 @@ def _calling_on_news(
             task.cancel()
 
 
-def _headers(start: int, following: int, *, is_end: bool) -> dict[str, str]:
-    headers = {"Outlast-From": str(start), "Outlast-Next": str(following)}
+def _headers(
+    folder: RunFolder, name: str, start: int, following: int, *, is_end: bool
+) -> dict[str, str]:
+    size = max(following, follow.size_bytes(folder, name))
+    headers = {
+        "Outlast-From": str(start),
+        "Outlast-Next": str(following),
+        "Outlast-Size": str(size),
+    }
     return {**headers, "Outlast-End": "1"} if is_end else headers
 
 
@@ -155,7 +163,7 @@ class _Stream(Response):
         self.name = name
         self.first = first
         self.stop = min(stop, follow.size_bytes(folder, name))
-        headers = _headers(first.start, self.stop, is_end=False)
+        headers = _headers(folder, name, first.start, self.stop, is_end=False)
         headers["Content-Length"] = str(self.stop - first.start)
         super().__init__(None, 200, headers, BYTES)
 

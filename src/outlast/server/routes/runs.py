@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 from starlette.responses import Response
 
 from outlast.errors import Invalid
+from outlast.scheduler import launching
 from outlast.server.answers import json_answer
 from outlast.server.call import Call
 from outlast.server.route import Route
@@ -43,11 +44,20 @@ class Page(msgspec.Struct):
     next: str | None
 
 
-class Submission(msgspec.Struct, forbid_unknown_fields=True):
-    """What to run: the spec is kept and shown, the launch is neither."""
+class Launch(msgspec.Struct, forbid_unknown_fields=True):
+    """The real command and environment: kept until the run is over, and shown to nobody."""
 
-    spec: dict[str, Any]
-    launch: dict[str, Any] | None = None
+    command: Annotated[list[str], Meta(min_length=1)]
+    folder: Annotated[str, Meta(pattern="^/", description="where it runs; absolute")]
+    environ: dict[str, str] = {}
+    umask: Annotated[int, Meta(ge=0, le=0o777)] = launching.DEFAULT_UMASK
+
+
+class Submission(msgspec.Struct, forbid_unknown_fields=True):
+    """What to run; the fields of `spec` are told in docs/runs.md."""
+
+    launch: Launch
+    spec: dict[str, Any] = {}
 
 
 class Change(msgspec.Struct, forbid_unknown_fields=True):
@@ -78,7 +88,7 @@ async def list_runs(call: Call) -> Response:
 async def submit_run(call: Call) -> Response:
     """Queue a run, or make an interactive one. Answers as soon as that is durable."""
     wanted = await call.body_as(Submission)
-    spec = await call.parts.scheduler.submit(wanted.spec, wanted.launch or {})
+    spec = await call.parts.scheduler.submit(wanted.spec, msgspec.structs.asdict(wanted.launch))
     return json_answer(await call.parts.read(runs.row, spec.id), 201)
 
 

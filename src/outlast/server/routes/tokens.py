@@ -18,7 +18,13 @@ from outlast.store import tokens
 class NewToken(msgspec.Struct, forbid_unknown_fields=True):
     """What the token is for."""
 
-    scope: Annotated[str, Meta(description="admin, read, or run:ID")]
+    scope: Annotated[
+        str,
+        Meta(
+            pattern=r"^(admin|read|run:[A-Za-z0-9][A-Za-z0-9._-]{0,99})$",
+            description="admin, read, or run:ID",
+        ),
+    ]
     label: Annotated[str, Meta(min_length=1, max_length=255)]
     expires_s: Annotated[float, Meta(ge=0, le=1e9, description="0 = never")] = 0
 
