@@ -24,7 +24,7 @@ def new_run_id() -> str:
     return "".join(ALPHABET[byte & 31] for byte in os.urandom(RUN_ID_CHARS))
 
 
-def check_run_id(value: str) -> str:
+def check_run_id(value: object) -> str:
     """Return `value` if it may name a run's folder; raise Invalid otherwise."""
     if not isinstance(value, str) or not _RUN_ID.fullmatch(value):
         raise Invalid.field(
@@ -35,7 +35,7 @@ def check_run_id(value: str) -> str:
     return value
 
 
-def check_name(field: str, value: str, *, max_chars: int = 255) -> str:
+def check_name(field: str, value: object, *, max_chars: int = 255) -> str:
     """Return `value` if it may name an experiment, a metric, a tag or the like.
 
     Raises Invalid for an empty or overlong name and for characters that can't be shown safely

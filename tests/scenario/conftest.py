@@ -52,7 +52,7 @@ class Place:
             [sys.executable, "-m", "outlast", *arguments],
             env=self.environ, stdout=subprocess.PIPE, text=True, check=check, timeout=60, **options,
         )  # fmt: skip
-        return done.stdout
+        return str(done.stdout)
 
     def popen(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
         return subprocess.Popen(

@@ -18,9 +18,11 @@ def rule(evidence: Evidence) -> Finding | None:
     if not state.is_orphaned or state.cause == "lost":
         return None
     orphaned = evidence.last(ev.Orphaned)
-    when = f" {ago(orphaned.event.t_ns, evidence.now_ns)}" if orphaned else ""
-    told = orphaned.event.processes[:8] if orphaned else ()
-    since_ns = orphaned.event.t_ns if orphaned else 0
+    if orphaned is None:
+        return None
+    when = f" {ago(orphaned.event.t_ns, evidence.now_ns)}"
+    told = orphaned.event.processes[:8]
+    since_ns = orphaned.event.t_ns
     if state.is_over:
         return Finding(
             rule="supervisor_killed",
