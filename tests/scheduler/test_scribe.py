@@ -84,7 +84,7 @@ def test_a_decision_that_cannot_follow_is_not_written(workspace: Workspace) -> N
             with pytest.raises(InvalidTransition):
                 await opened.decide("r", lambda _: (DISPATCHED, DISPATCHED))
             with pytest.raises(ZeroDivisionError):
-                await opened.decide("r", lambda _: (1 / 0,))  # type: ignore[arg-type]
+                await opened.decide("r", lambda _: (1 / 0,))  # type: ignore[arg-type, return-value]
             assert workspace.text("r", DECISIONS) == before
 
     run(story())
