@@ -98,7 +98,7 @@ class LingeringTransport:
         return getattr(self._transport, name)
 
     def close(self) -> None:
-        if self._protocol.is_peer_sending() and self._transport.can_write_eof():
+        if self._protocol.is_peer_sending():
             self._protocol.linger()
         else:
             self._transport.close()
@@ -197,7 +197,7 @@ class Http(H11Protocol):
         self.is_lingering = True
         self._unset_keepalive_if_required()
         self.flow.resume_reading()
-        if self.transport.can_write_eof():
+        if self.transport.can_write_eof():  # TLS can't: the client reads Connection: close
             self.transport.write_eof()
         self.loop.call_later(LINGER_S, self.transport.abort)
 
