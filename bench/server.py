@@ -107,7 +107,7 @@ def make_runs(home: Path) -> None:
 
 def bench_lists(client: Connection) -> None:
     floor = median_ms(lambda: client.get("/api/health"))
-    queries: tuple[tuple[str, dict[str, str]], ...] = (
+    queries: tuple[tuple[str, dict[str, Any]], ...] = (
         ("first page of 50", {}),
         ("sorted by a metric", {"sort": "-metrics.m7"}),
         ("filtered and sorted", {"where": "metrics.m3 < 50", "sort": "-metrics.m7"}),
