@@ -89,13 +89,13 @@ def test_a_noisy_curve_takes_less_than_ten_bytes_a_point() -> None:
     n = 8192
     steps = np.arange(n, dtype=np.int64) * 10
     times = 1_700_000_000_000_000_000 + np.cumsum(random.integers(9_000_000, 11_000_000, n))
-    loss = random.normal(2 * np.exp(-np.arange(n) / 3000), 0.05)
+    loss = 2 * np.exp(-steps / 30_000) + random.normal(0, 0.05, n)
     assert len(encode(Points(steps, times, loss), PLANES)) / n < 9
 
 
 def test_evenly_counted_points_take_next_to_nothing() -> None:
     count = np.arange(8192, dtype=np.int64)
-    assert len(encode(Points(count, count * 10**9, count * 0.5), PLANES)) < 600
+    assert len(encode(Points(count, count * 10**9, np.linspace(0.0, 4095.5, 8192)), PLANES)) < 600
 
 
 @CODECS

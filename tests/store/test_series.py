@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from outlast.errors import Corrupt, Invalid, NotFound
@@ -20,10 +20,12 @@ from outlast.store.database import Database
 from outlast.store.series import Batch, Summary
 
 T0_NS = 1_700_000_000_000_000_000
-# The database outlives one example: each takes a run of its own.
+# The database outlives one example: each takes a run of its own. Examples are numbers from which
+# points are drawn: a smaller number isn't a simpler example, so there is no use in shrinking.
 EXAMPLES = settings(
     max_examples=40,
     deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 Row = tuple[str, int, int, float]  # name, step, time, value
@@ -110,36 +112,62 @@ class Runs:
         return cls.last
 
 
-STEP = st.integers(-3, 30) | st.sampled_from([-(2**63), 2**63 - 1])
-VALUE = st.floats(width=16) | st.sampled_from([math.nan, math.inf, -math.inf, -0.0, 5e-324])
-ROWS = st.lists(
-    st.tuples(st.sampled_from(["loss", "acc", "löss %?"]), STEP, st.integers(0, 2**40), VALUE),
-    max_size=60,
-)
+ODD_STEPS = (-(2**63), -1, 2**63 - 1)
+ODD_VALUES = (math.nan, math.inf, -math.inf, -0.0, 5e-324, 1.7e308)
+SEEDS = st.integers(0, 2**32 - 1)
+# How steps come: one after the other, or drawn from so many; a few odd ones among them.
+ORDERS = st.sampled_from(["counted", 1, 3, 40, 1000])
+
+
+def random_points(random: np.random.Generator, n: int, order: str | int, oddness: float) -> Points:
+    steps = np.arange(n) if order == "counted" else random.integers(0, int(order), n)
+    steps = np.where(random.random(n) < oddness / 4, random.choice(ODD_STEPS, n), steps)
+    values = np.where(random.random(n) < oddness, random.choice(ODD_VALUES, n), random.random(n))
+    return Points(steps, random.integers(-(2**40), 2**60, n), values)
+
+
+def stable(points: Points) -> Points:
+    """By step, then by arrival: plain Python's sort is stable."""
+    return points.part(np.array(sorted(range(len(points.steps)), key=points.steps.__getitem__)))
 
 
 @EXAMPLES
-@given(batches=st.lists(st.tuples(ROWS, st.booleans()), max_size=8))
+@given(
+    seed=SEEDS,
+    sizes=st.lists(st.integers(0, 60), max_size=12),
+    order=ORDERS,
+    oddness=st.sampled_from([0.0, 0.2, 1.0]),
+    seals=st.sets(st.integers(0, 11), max_size=3),
+)
 def test_every_point_is_read_once_in_order_of_steps_then_arrival(
-    database: Database, small_chunks: None, batches: list[tuple[list[Row], bool]]
+    database: Database,
+    small_chunks: None,
+    seed: int,
+    sizes: list[int],
+    order: str | int,
+    oddness: float,
+    seals: set[int],
 ) -> None:
-    run = Runs.fresh()
-    logged: dict[str, list[Row]] = {}
-    for rows, is_sealed_after in batches:
-        append(database, run, batch_of(rows))
-        for row in rows:
-            logged.setdefault(row[0], []).append(row)
-        if is_sealed_after:
+    run, random = Runs.fresh(), np.random.default_rng(seed)
+    names = ["loss", "acc", "löss %?"]
+    everything = random_points(random, sum(sizes), order, oddness)
+    of_series = random.integers(0, 3, sum(sizes)) * random.integers(0, 2, sum(sizes))
+    edges = [0, *np.cumsum(sizes).tolist()]
+    for number, (start, end) in enumerate(pairwise(edges)):
+        part = slice(start, end)
+        append(database, run, Batch(names, of_series[part], *everything.part(part)))
+        if number in seals:
             with database.write() as connection:
                 series.seal(connection, run)
     with database.read() as connection:
         listed = series.summaries(connection, [run])[run]
-    assert [s.name for s in listed] == sorted(logged)
-    for name, rows in logged.items():
-        expected = Points(*batch_of(sorted(rows, key=lambda row: row[1]))[2:])
-        assert_same(read(database, run, name), expected)
-        assert_same(view(database, run, name, 16 * 500), expected)
-        assert_summary(summary(database, run, name), expected)
+    logged = {name: np.flatnonzero(of_series == at) for at, name in enumerate(names)}
+    assert [s.name for s in listed] == sorted(name for name in names if len(logged[name]))
+    for found in listed:
+        expected = stable(everything.part(logged[found.name]))
+        assert_same(read(database, run, found.name), expected)
+        assert_same(view(database, run, found.name, max(16, 2 * found.n)), expected)
+        assert_summary(found, expected)
 
 
 def assert_summary(found: Summary, expected: Points) -> None:
@@ -155,29 +183,32 @@ def assert_summary(found: Summary, expected: Points) -> None:
 
 @EXAMPLES
 @given(
-    rows=st.lists(st.tuples(st.just("loss"), STEP, st.just(0), VALUE), min_size=1, max_size=700),
-    size=st.integers(5, 90),
-    is_sorted=st.booleans(),
-    window=st.tuples(STEP, STEP),
+    seed=SEEDS,
+    n=st.integers(1, 3000),
+    size=st.integers(5, 400),
+    order=ORDERS,
+    oddness=st.sampled_from([0.0, 0.01, 0.2]),
+    data=st.data(),
 )
 def test_a_view_has_the_ends_and_extremes_of_its_window(
     database: Database,
     small_chunks: None,
-    rows: list[Row],
+    seed: int,
+    n: int,
     size: int,
-    is_sorted: bool,
-    window: tuple[int, int],
+    order: str | int,
+    oddness: float,
+    data: st.DataObject,
 ) -> None:
     """However few points are read of it, a view loses neither the least nor the greatest value."""
-    run = Runs.fresh()
-    if is_sorted:
-        rows.sort(key=lambda row: row[1])
-    append(database, run, *(batch_of(rows[at : at + size]) for at in range(0, len(rows), size)))
-    everything = read(database, run, "loss")
-    asked = min(window), max(window)
-    inside = everything.within(*asked)
+    run, points = Runs.fresh(), random_points(np.random.default_rng(seed), n, order, oddness)
+    append(database, run, *(batch_one("loss", part) for part in cut(points, *[size] * (n // size))))
+    everything = stable(points)
     assert_looks_like(view(database, run, "loss", 16), everything)
-    assert_looks_like(view(database, run, "loss", 16, *asked), inside)
+    for _ in range(5):
+        window = sorted(data.draw(st.tuples(st.integers(-2, n), st.integers(-2, n))))
+        inside = everything.within(*window)
+        assert_looks_like(view(database, run, "loss", 16, *window), inside)
 
 
 def rows_of(points: Points) -> list[tuple[int, int]]:
