@@ -49,6 +49,7 @@ class Settings(NamedTuple):
     header_timeout_s: float = 10.0
     body_idle_timeout_s: float = 60.0
     keep_alive_s: float = 60.0
+    wrong_tokens_per_min: int = 10
     max_wait_s: float = 60.0
     stop_timeout_s: float = 1.0
     log_level: str = "info"
@@ -96,6 +97,7 @@ ABOUT: Dict[str, str] = {
     "header_timeout_s": "Seconds that a request's headers may take to arrive.",
     "body_idle_timeout_s": "Seconds that may pass between two pieces of a request's body.",
     "keep_alive_s": "Seconds that an idle connection is kept open for the next request.",
+    "wrong_tokens_per_min": "Wrong tokens that one address may show in a minute; then it must wait.",
     "max_wait_s": "Seconds that a request with `wait` waits at the longest.",
     "stop_timeout_s": "Seconds that a stopping server gives to requests that it is answering.",
     "log_level": "What the server's log holds: debug, info, warning or error.",

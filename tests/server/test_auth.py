@@ -181,7 +181,7 @@ def test_every_answer_carries_the_headers_that_keep_browsers_safe(server: Server
 
 def test_misses_forget_after_a_minute_and_keep_few_addresses() -> None:
     now = [0.0]
-    misses = Misses(clock=lambda: now[0])
+    misses = Misses(10, clock=lambda: now[0])
     assert [misses.add("a") for _ in range(10)] == [0.0] * 10
     assert misses.add("a") == 60
     assert misses.add("b") == 0

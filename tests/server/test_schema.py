@@ -21,7 +21,8 @@ def test_no_input_makes_the_server_fail_or_break_its_word(tmp_path: Path) -> Non
     program = Path(sys.executable).with_name("schemathesis")
     if not program.exists() and not shutil.which("schemathesis"):
         pytest.skip("schemathesis isn't installed: pip install schemathesis")
-    with running(tmp_path) as server:
+    # Each operation is also asked with wrong tokens, by one address.
+    with running(tmp_path, "--wrong-tokens-per-min", "1000000") as server:
         document = server.ask("GET", "/api/openapi.json").json
         del document["paths"]["/api/shutdown"]  # the only request that is meant to end the test
         (tmp_path / "openapi.json").write_text(json.dumps(document))

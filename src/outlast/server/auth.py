@@ -30,7 +30,6 @@ MAY: dict[str, frozenset[Permission]] = {
     "read": frozenset(("read",)),
     "run": frozenset(("read", "append")),  # of its own run only
 }
-WRONG_TOKENS_PER_MIN = 10
 REMEMBERED_IPS = 10_000
 TICKET_S = 30.0
 MAX_TICKETS = 1_000
@@ -63,18 +62,19 @@ class Keys(Protocol):
 class Misses:
     """How often an address has just shown a wrong token. A right one is never held up by it."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, per_min: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_min = per_min
         self._clock = clock
         self._times: dict[str, deque[float]] = {}
 
     def add(self, ip: str) -> float:
         """Note one more; returns the seconds to wait when there are too many, else 0."""
         now = self._clock()
-        times = self._times.pop(ip, None) or deque(maxlen=WRONG_TOKENS_PER_MIN)
+        times = self._times.pop(ip, None) or deque(maxlen=self._per_min)
         self._times[ip] = times  # at the end: the ones that are quiet are forgotten first
         if len(self._times) > REMEMBERED_IPS:
             del self._times[next(iter(self._times))]
-        if len(times) == WRONG_TOKENS_PER_MIN and now - times[0] < 60:
+        if len(times) == self._per_min and now - times[0] < 60:
             return 60 - (now - times[0])
         times.append(now)
         return 0.0
@@ -138,7 +138,7 @@ class Guard:
         self.keys = keys
         self.tickets = tickets
         self.note = note
-        self.misses = Misses()
+        self.misses = Misses(settings.wrong_tokens_per_min)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises HttpError, Refused or NotFound: nothing behind it has seen the request then."""
