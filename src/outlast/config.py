@@ -97,7 +97,7 @@ ABOUT: Dict[str, str] = {
     "header_timeout_s": "Seconds that a request's headers may take to arrive.",
     "body_idle_timeout_s": "Seconds that may pass between two pieces of a request's body.",
     "keep_alive_s": "Seconds that an idle connection is kept open for the next request.",
-    "wrong_tokens_per_min": "Wrong tokens that one address may show in a minute; then it must wait.",
+    "wrong_tokens_per_min": "Wrong tokens that one address may show in a minute before it waits.",
     "max_wait_s": "Seconds that a request with `wait` waits at the longest.",
     "stop_timeout_s": "Seconds that a stopping server gives to requests that it is answering.",
     "log_level": "What the server's log holds: debug, info, warning or error.",
