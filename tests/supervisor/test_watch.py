@@ -38,16 +38,6 @@ def watch(run: Run, owner: subprocess.Popen[bytes], **spec: Any) -> Run:
     return run
 
 
-def ask_when_there(run: Run, **request: Any) -> dict[str, Any]:
-    until_s = time.monotonic() + 10
-    while True:
-        try:
-            return run.ask(**request)
-        except Exception:
-            if time.monotonic() > until_s:
-                raise
-
-
 def log(run: Run, **record: Any) -> None:
     with Writer(run.folder.logged("w1")) as writer:
         writer.append(record)
@@ -60,7 +50,7 @@ def test_an_owner_that_completes(run: Run, owner: subprocess.Popen[bytes]) -> No
     uploads = run.path / "uploads"
     uploads.mkdir()
     (uploads / "fig.txt").write_text("x")
-    answer = ask_when_there(run, op="finish", how="complete", message="", facts={})
+    answer = run.ask(op="finish", how="complete", message="", facts={})
     # When it has answered, everything is on the disk.
     assert answer == {"ok": True}
     assert run.kinds() == ["supervised", "started", "owner_ended", "ended"]
@@ -73,7 +63,7 @@ def test_an_owner_that_completes(run: Run, owner: subprocess.Popen[bytes]) -> No
 def test_an_owner_that_fails(run: Run, owner: subprocess.Popen[bytes]) -> None:
     watch(run, owner)
     facts = {"code": "E1", "bad": "\ud800", "nan": float("nan")}
-    ask_when_there(run, op="finish", how="fail", message="no data", facts=facts)
+    run.ask(op="finish", how="fail", message="no data", facts=facts)
     ended = run.ended()
     assert (ended.outcome, ended.cause, ended.message) == ("failed", "failed_by_script", "no data")
     assert "facts_left_out" in ended.facts  # what no record can hold is said, and does no harm
@@ -81,13 +71,13 @@ def test_an_owner_that_fails(run: Run, owner: subprocess.Popen[bytes]) -> None:
 
 def test_an_owner_that_cancels(run: Run, owner: subprocess.Popen[bytes]) -> None:
     watch(run, owner)
-    ask_when_there(run, op="finish", how="cancel")
+    run.ask(op="finish", how="cancel")
     assert run.ended().outcome == "canceled"
 
 
 def test_an_owner_that_dies(run: Run, owner: subprocess.Popen[bytes]) -> None:
     watch(run, owner)
-    ask_when_there(run, op="status")
+    run.ask(op="status")
     died_ns = time.time_ns()
     owner.kill()
     ended = run.ended()
@@ -130,9 +120,77 @@ def test_the_word_of_a_dead_owner_counts(
     assert run.wait(ev.OwnerEnded).how == how
 
 
+@pytest.fixture
+def shell_owner() -> Iterator[subprocess.Popen[bytes]]:
+    """An owner that ends as it is told: `exit 3`, `kill -9 $$`."""
+    started = subprocess.Popen(["sh"], stdin=subprocess.PIPE)
+    yield started
+    started.kill()
+    started.communicate()
+
+
+def end(owner: subprocess.Popen[bytes], script: bytes) -> None:
+    assert owner.stdin is not None
+    owner.stdin.write(script + b"\n")
+    owner.stdin.flush()
+
+
+needs_status = pytest.mark.skipif(
+    tuple(int(part) for part in os.uname().release.split(".")[:2]) < (6, 15),
+    reason="before Linux 6.15 only a parent learns how a process ended",
+)
+
+
+@needs_status
+@pytest.mark.parametrize("is_written", [True, False], ids=["journal", "request"])
+@pytest.mark.parametrize(
+    ("script", "outcome", "cause"),
+    [
+        (b"exit 0", "completed", ""),
+        (b"exit 3", "failed", "exit_code"),
+        (b"kill -9 $$", "failed", "signal"),
+    ],
+)
+def test_after_exit_the_owners_own_end_decides(
+    run: Run, shell_owner: subprocess.Popen[bytes], script: bytes, outcome: str, cause: str,
+    is_written: bool,
+) -> None:  # fmt: skip
+    watch(run, shell_owner)
+    if is_written:
+        log(run, k="end", how="exit", message="", facts={}, t=1)
+    else:
+        assert run.ask(op="finish", how="exit") == {"ok": True}
+    assert "owner_ended" not in run.kinds()  # it is believed when it is so
+    end(shell_owner, script)
+    ended = run.ended()
+    assert (ended.outcome, ended.cause) == (outcome, cause)
+    assert run.kinds()[-3:] == ["exited", "owner_ended", "ended"]
+    assert run.wait(ev.OwnerEnded).how == "exit"
+
+
+@needs_status
+def test_the_taking_over_supervisor_keeps_how_the_owner_ended(
+    run: Run, shell_owner: subprocess.Popen[bytes]
+) -> None:
+    watch(run, shell_owner)
+    log(run, k="end", how="exit", message="", facts={}, t=1)
+    kill(run.supervisor, signal.SIGKILL)
+    run.wait(ev.Supervised, count=2)
+    end(shell_owner, b"exit 4")
+    assert run.ended().message == "the command ended with exit code 4"
+
+
+@needs_status
+def test_how_a_silent_owner_died_is_told(run: Run, owner: subprocess.Popen[bytes]) -> None:
+    watch(run, owner)
+    owner.kill()
+    assert run.ended().message == "its owner was ended by SIGKILL without complete()"
+    assert run.wait(ev.Exited).signal == signal.SIGKILL
+
+
 def test_canceled_from_outside_the_owner_lives(run: Run, owner: subprocess.Popen[bytes]) -> None:
     watch(run, owner)
-    ask_when_there(run, op="stop")
+    run.ask(op="stop")
     assert run.ended().outcome == "canceled"
     assert owner.poll() is None
 
@@ -147,7 +205,7 @@ def test_the_time_limit_ends_the_run_not_the_owner(
 
 def test_a_missing_declared_output_fails(run: Run, owner: subprocess.Popen[bytes]) -> None:
     watch(run, owner, outputs=["model.bin"])
-    ask_when_there(run, op="finish", how="complete")
+    run.ask(op="finish", how="complete")
     assert run.ended().cause == "output_missing"
 
 
@@ -167,7 +225,7 @@ def test_an_adopter_goes_on_watching(run: Run, owner: subprocess.Popen[bytes]) -
     run.supervisors[0].wait()
     run.supervise("--mode", "adopt")
     run.wait(ev.Supervised, count=2)
-    ask_when_there(run, op="finish", how="complete")
+    run.ask(op="finish", how="complete")
     assert run.ended().outcome == "completed"
     assert run.of(ev.Orphaned) == []
 

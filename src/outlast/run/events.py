@@ -252,7 +252,7 @@ class OwnerEnded(NamedTuple):
 
     t_ns: int
     attempt: int
-    how: str  # complete | fail | cancel | died
+    how: str  # complete | fail | cancel | exit | died
     message: str = ""
     facts: Mapping[str, Any] = {}
 

@@ -12,7 +12,8 @@ Kinds, by `k`:
   prop   set_property        n, v (string), t; a second value for a name is refused
   upload upload_file         path (name among the uploads), size, t
   child  child_run           id, t
-  end    complete, fail, cancel   how, message, facts, t
+  end    complete, fail, cancel   how, message, facts, t; how is "exit" when the script ends without
+                             one of them: its exit code decides
   hello  first in a journal  pid, start, boot, rank, python, t, mono (CLOCK_BOOTTIME in ns)
   gap    records were lost   count, reason, t
 Order is the order in the journal; across journals it is the order of arrival.

@@ -45,9 +45,8 @@ class Observed(NamedTuple):
     stopped_main: bool = False  # the main process still ran when it was first signalled
     limit: str = ""  # the limit that was reached
     oom: Mapping[str, Any] = {}  # evidence of the out-of-memory killer; {} = none
-    owner: str = (
-        ""  # complete | fail | cancel | died, for interactive runs and scripts that said so
-    )
+    # complete | fail | cancel | exit | died, for interactive runs and scripts that said so
+    owner: str = ""
     owner_message: str = ""
     owner_facts: Mapping[str, Any] = {}
     leftover_count: int = 0
@@ -86,7 +85,7 @@ def _judge_owner(seen: Observed) -> Optional[Verdict]:
         return _failed("owner_died", seen.owner_message or "its owner died without complete()")
     if seen.owner == "fail":
         return _failed("failed_by_script", seen.owner_message or "the script called fail()")
-    return None
+    return _judge_exit(seen) if seen.owner == "exit" else None
 
 
 def _judge_exit(seen: Observed) -> Optional[Verdict]:

@@ -1,8 +1,9 @@
-"""The script's own word: complete, fail or cancel, as its journals keep it.
+"""The script's own word: complete, fail, cancel or exit, as its journals keep it.
 
 A script writes its word into its journal before it tells the supervisor, so the word holds even
 when the supervisor could not be reached. Journals hold millions of metrics: they are searched as
 bytes, and only lines that may be an end record are understood.
+"exit" is the word of a script that reached its end and never said how: its exit code then decides.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from outlast.errors import Corrupt, Invalid
 from outlast.journal.line import pack, unpack
 from outlast.run import logged
 from outlast.run.folder import LOGGED_PREFIX, RunFolder
+from outlast.run.verdict import signal_name
+from outlast.supervisor.kernel import Exit
 from outlast.supervisor.tree import plain
 
 # The gravest word counts when several processes of a script ended the run.
-_GRAVITY = ("complete", "cancel", "fail")
+_GRAVITY = ("exit", "complete", "cancel", "fail")
 _WINDOW_BYTES = 1 << 20
 _LONGEST_LINE_BYTES = 16 << 20
 _LONGEST_MESSAGE_CHARS = 10_000
@@ -29,7 +32,7 @@ _SIGN = b'"end"'
 class Word(NamedTuple):
     """How the script said that it ended."""
 
-    how: str  # complete | fail | cancel
+    how: str  # complete | fail | cancel | exit
     message: str = ""
     facts: Mapping[str, Any] = {}
 
@@ -68,6 +71,23 @@ def last_word(folder: RunFolder, before_bytes: Mapping[str, int]) -> Optional[Wo
                 ):
                     found = word
     return found
+
+
+def final_word(word: Optional[Word], ended: Optional[Exit]) -> Word:
+    """What a dead owner's word, or its silence, means; `ended` None: nobody can tell how."""
+    if word is None:
+        return Word("died", f"its owner {_manner(ended)} without complete()")
+    if word.how == "exit" and ended is None:
+        return word._replace(how="complete")  # before Linux 6.15 its word is all there is
+    return word
+
+
+def _manner(ended: Optional[Exit]) -> str:
+    if ended is None:
+        return "died"
+    if ended.signal is not None:
+        return f"was ended by {signal_name(ended.signal)}"
+    return f"ended with exit code {ended.code}"
 
 
 def names_in(folder: RunFolder) -> List[str]:

@@ -4,7 +4,9 @@
     {"op": "stop", "reason": "cancel", "grace_s": 10, "force": false}
                                                           {"ok": true, "processes": [...]}
     {"op": "finish", "how": "complete", "message": "", "facts": {}}
-                                                          {"ok": true} once `ended` is on the disk
+                                                          {"ok": true} once `ended` is on the disk;
+                                                          how = exit: at once, the end comes with
+                                                          the owner's own
 
 `grace_s` and `force` may be left out. A second stop changes nothing, unless it has `force`: then
 KILL follows at once. What can't be done is answered {"error": text}.
@@ -86,7 +88,10 @@ def _finish(supervision: Supervision, request: Dict[str, Any], reply: Reply) -> 
     if not supervision.assignment.is_interactive:
         reply({"error": "only an interactive run is finished; this one ends with its command"})
     elif word is None:
-        reply({"error": "how: use one of: complete, fail, cancel"})
+        reply({"error": "how: use one of: complete, fail, cancel, exit"})
+    elif word.how == "exit":
+        supervision.said = word
+        reply({"ok": True})
     else:
         supervision.when_over.append(reply)
         supervision.end_owner(word)

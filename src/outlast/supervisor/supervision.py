@@ -31,7 +31,7 @@ from outlast.supervisor.kernel import Exit
 from outlast.supervisor.leftovers import Leftovers
 from outlast.supervisor.loop import Loop, now_s, wall_ns
 from outlast.supervisor.outputs import Inventory
-from outlast.supervisor.owner import Word, last_word
+from outlast.supervisor.owner import Word, final_word, last_word
 from outlast.supervisor.stop import Ladder
 from outlast.supervisor.story import Story
 from outlast.supervisor.tree import Tree, described, plain
@@ -63,6 +63,7 @@ class Supervision:
         self.main: Optional[Identity] = None
         self.is_child = False  # is main this process's own child?
         self.seen = Observed()
+        self.said: Optional[Word] = None  # the owner's word that it is about to end
         self.facts: Dict[str, Any] = {}
         self.launch: Optional[Launch] = None
         self.environ: Dict[str, str] = {}
@@ -97,7 +98,7 @@ class Supervision:
     def _beat(self) -> None:
         self.loop.after("heartbeat", HEARTBEAT_S, self._beat)
         try:
-            os.utime(self.folder.file(names.LEASE))
+            os.utime(self.folder.file(names.LEASE), follow_symlinks=False)
         except OSError as error:
             complain(f"no heartbeat: {error}")
         if self.main is not None and self.stage == "running":
@@ -386,6 +387,15 @@ class Supervision:
         self._finish()
 
     # --- the end ---
+
+    def owner_exited(self, word: Optional[Word], ended: Optional[Exit]) -> None:
+        """The owner's process is over, in the way `ended` if the kernel told, after this word."""
+        if self.stage != "running":
+            return
+        if ended is not None:
+            self.seen = self.seen._replace(code=ended.code, signal=ended.signal)
+            self.story.tell(ev.Exited(time.time_ns(), self.attempt, *ended))
+        self.end_owner(final_word(word, ended))
 
     def end_owner(self, word: Word) -> None:
         """The owner of an interactive run ended it, or died (how = died)."""

@@ -18,7 +18,8 @@ from outlast.run import events as ev
 from outlast.supervisor import kernel, memory, outputs
 from outlast.supervisor.assignment import job_environ, read_launch
 from outlast.supervisor.command import NOT_EXECUTABLE
-from outlast.supervisor.owner import Word, last_word
+from outlast.supervisor.kernel import Exit
+from outlast.supervisor.owner import Word, final_word, last_word
 from outlast.supervisor.story import Past
 from outlast.supervisor.supervision import Supervision
 from outlast.supervisor.tree import described
@@ -86,11 +87,18 @@ def _watch(supervision: Supervision, past: Past) -> None:
         _load_inventory(supervision)
         if owner is not None:
             supervision.watch_main(owner, is_child=False)
+    if past.exited is not None:
+        _recall_exit(supervision, past.exited)
     if past.owner is not None:
         word = Word(past.owner.how, past.owner.message, past.owner.facts)
         supervision.end_owner(word)
-    elif owner is None or not _watch_death(supervision, owner, lambda _: _owner_died(supervision)):
-        _owner_died(supervision)
+    elif past.exited is not None:
+        ended = Exit(past.exited.code, past.exited.signal, past.exited.has_core)
+        supervision.end_owner(final_word(_word(supervision), ended))
+    elif owner is None or not _watch_death(
+        supervision, owner, lambda fd: _owner_ended(supervision, fd)
+    ):
+        supervision.owner_exited(_word(supervision), None)
 
 
 def _owner(supervision: Supervision, past: Past) -> Optional[Identity]:
@@ -101,11 +109,14 @@ def _owner(supervision: Supervision, past: Past) -> Optional[Identity]:
     return Identity(*supervision.assignment.owner, process.boot_id())
 
 
-def _owner_died(supervision: Supervision) -> None:
-    if supervision.stage != "running":
-        return
-    word = last_word(supervision.folder, supervision.inventory.logged_bytes)
-    supervision.end_owner(word or Word("died", "its owner died without complete()"))
+def _owner_ended(supervision: Supervision, fd: int) -> None:
+    if supervision.stage == "running":
+        supervision.owner_exited(_word(supervision), _ended(supervision, fd))
+
+
+def _word(supervision: Supervision) -> Optional[Word]:
+    written = last_word(supervision.folder, supervision.inventory.logged_bytes)
+    return written or supervision.said
 
 
 # --- runs with a command ---
@@ -174,13 +185,17 @@ def _go_on_after_exit(
     supervision: Supervision, exited: ev.Exited, main: Optional[Identity]
 ) -> None:
     supervision.main = main
+    _recall_exit(supervision, exited)
+    supervision.look_for_oom()
+    supervision.enter_leftovers()
+
+
+def _recall_exit(supervision: Supervision, exited: ev.Exited) -> None:
     supervision.seen = supervision.seen._replace(
         code=exited.code,
         signal=exited.signal,
         is_exit_known=exited.code is not None or exited.signal is not None,
     )
-    supervision.look_for_oom()
-    supervision.enter_leftovers()
 
 
 def _go_on_running(supervision: Supervision, past: Past, main: Identity) -> None:
@@ -214,14 +229,18 @@ def _rejoin_cgroup(supervision: Supervision, pid: int) -> None:
 
 def _stranger_ended(supervision: Supervision, fd: int) -> None:
     """Main ended, which isn't our child: the kernel may tell how all the same."""
-    assert supervision.main is not None, "it is what ended"
-    status = kernel.status_of_stranger(supervision.main.pid, fd)
-    supervision.main_ended(None if status is None else kernel.exit_of(status))
+    supervision.main_ended(_ended(supervision, fd))
     if supervision.stage == "leftovers":
         Strangers(supervision).watch()
 
 
 # --- processes that aren't children ---
+
+
+def _ended(supervision: Supervision, fd: int) -> Optional[Exit]:
+    assert supervision.main is not None, "it is what ended"
+    status = kernel.status_of_stranger(supervision.main.pid, fd)
+    return None if status is None else kernel.exit_of(status)
 
 
 def _watch_death(supervision: Supervision, who: Identity, died: Callable[[int], None]) -> bool:
