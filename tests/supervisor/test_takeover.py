@@ -85,14 +85,7 @@ def test_stop_and_status_work_after_the_takeover(run: Run) -> None:
     run.wait_output("up")
     kill_supervisor(run)
     run.wait(ev.Supervised, count=2)
-    deadline_s = time.monotonic() + 5
-    while True:  # the new socket comes a moment after the event
-        try:
-            assert run.ask(op="status")["mode"] == "resume"
-            break
-        except Exception:
-            if time.monotonic() > deadline_s:
-                raise
+    assert run.ask(op="status")["mode"] == "resume"
     run.ask(op="stop")
     ended = run.ended()
     assert ended.outcome == "canceled"
@@ -167,14 +160,7 @@ def test_an_adopter_waits_for_all_and_can_stop_them(run: Run) -> None:
     run.supervise("--mode", "adopt")
     run.wait(ev.Orphaned)
     assert len(run.members()) == 3
-    deadline_s = time.monotonic() + 5
-    while True:
-        try:
-            run.ask(op="stop")
-            break
-        except Exception:
-            if time.monotonic() > deadline_s:
-                raise
+    run.ask(op="stop")
     assert run.ended().outcome == "canceled"
     assert run.members() == []
 

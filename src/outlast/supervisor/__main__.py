@@ -5,12 +5,14 @@ its own root on the path. Standard streams: /dev/null and supervisor.log, which 
 the supervisor itself fails.
 """
 
+import gc
 import os
 import sys
 
+gc.disable()  # 3 ms of the start; the keeper turns it on again
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from outlast.supervisor.keeper import main
+from outlast.supervisor.keeper import main  # noqa: E402
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

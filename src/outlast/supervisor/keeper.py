@@ -51,6 +51,7 @@ def main(arguments: List[str]) -> int:
         return OK
     _stand_apart()
     gc.freeze()  # what both processes share stays shared
+    gc.enable()
     supervisor = os.fork()
     if supervisor == 0:
         _supervise(assignment, assignment.mode)
@@ -124,16 +125,16 @@ def _supervise(assignment: Assignment, mode: str) -> None:
         supervision.children_changed()
 
     supervision.loop.watch(woken, child_ended)
+    # Before the command starts: who reads `started` may ask.
+    supervision.listen(
+        Control(
+            assignment.folder,
+            supervision.loop,
+            lambda request, reply: requests.answer(supervision, request, reply),
+        )
+    )
     events = assignment.folder.file(names.EVENTS)
     takeover.begin(supervision, Past.read(events, assignment.attempt))
     supervision.children_changed()  # what ended before SIGCHLD was listened to
-    if not supervision.loop.is_over:
-        supervision.listen(
-            Control(
-                assignment.folder,
-                supervision.loop,
-                lambda request, reply: requests.answer(supervision, request, reply),
-            )
-        )
-        supervision.sync_logged()
+    supervision.sync_logged()
     supervision.loop.run()

@@ -6,6 +6,7 @@ room returns. The job notices nothing of it. `Past` reads it back for whoever ta
 
 from __future__ import annotations
 
+import os
 from typing import Any, Dict, List, Optional, Set, Tuple
 
 from outlast.errors import DiskFull, JournalError
@@ -107,9 +108,11 @@ class Past:
     @classmethod
     def read(cls, path: str, attempt: int) -> Past:
         """Damaged records are passed over: what was understood is what is known."""
-        from outlast.journal.cursor import Cursor
-
         past = cls(attempt)
+        if not os.path.exists(path):
+            return past
+        from outlast.journal.cursor import Cursor  # nothing for a first start to pay
+
         with Cursor(path) as cursor:
             batch = cursor.read_records()
             while batch.records or batch.corrupt:
