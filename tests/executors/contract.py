@@ -212,8 +212,9 @@ class ExecutorContract:
         executor.launch(folder, 1)
         wait_event(folder, "started")
         self.kill_supervisors(executor, folder)
-        executor.launch(folder, 1, mode="adopt")
+        supervisor = executor.launch(folder, 1, mode="adopt")
         ended = wait_event(folder, "ended")
+        wait_gone(supervisor)
         assert Path(folder.file(END)).exists()
         # Where the kernel tells the exit status of another's child, it is known; else it is lost.
         assert (ended["outcome"], ended["cause"]) in (("completed", ""), ("failed", "lost"))

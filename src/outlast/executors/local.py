@@ -7,12 +7,15 @@ from /proc, never from what this object remembers: a restarted server sees the s
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
+import select
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from outlast import process
@@ -31,6 +34,7 @@ KEPT_VARIABLES = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR",
 _SYSTEMD_VARIABLES = ("DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR")
 _ANSWER_S = 3.0  # a supervisor answers within a millisecond unless it is stopped
 _PROBE_S = 5.0
+_KILL_S = 2.0  # what is left by then sits in the kernel
 
 
 class LocalExecutor:
@@ -99,7 +103,7 @@ class LocalExecutor:
 
     def remains(self, folder: RunFolder) -> list[int]:
         supervising = set(supervisors_of(folder))
-        own = process.with_environ(b"OUTLAST_RUN=" + os.fsencode(folder.path))
+        own = process.with_environ(_entry(folder))
         return [pid for pid in own if pid not in supervising and _is_job(pid)]
 
     def reap(self) -> None:
@@ -128,12 +132,15 @@ class LocalExecutor:
         A stopped supervisor is woken: it then sees that everything ended, and says so.
         """
         for pid in supervisors_of(folder):
-            _signal(pid, signal.SIGCONT)
-        # Twice: a process may start another between the look and the signal.
-        for _ in range(2):
-            for pid in self.remains(folder):
-                _signal(pid, signal.SIGKILL)
-        return not self.remains(folder)
+            _wake(pid)
+        until_s = time.monotonic() + _KILL_S
+        # Again until a look finds nothing: a process may start another before the signal comes.
+        while pids := self.remains(folder):
+            if time.monotonic() > until_s:
+                return False
+            for pid in pids:
+                _kill_one(pid, _entry(folder), until_s)
+        return True
 
 
 def heartbeat_of(folder: RunFolder) -> int:
@@ -178,13 +185,34 @@ def _is_job(pid: int) -> bool:
     return not process.with_environ(b"OUTLAST_DETACHED=1", among=(pid,))
 
 
-def _signal(pid: int, number: signal.Signals) -> None:
+def _entry(folder: RunFolder) -> bytes:
+    return b"OUTLAST_RUN=" + os.fsencode(folder.path)
+
+
+def _wake(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signal.SIGCONT)
+
+
+def _kill_one(pid: int, entry: bytes, until_s: float) -> None:
+    """KILL this process if it is (still) one of the run's, and wait until it is dead."""
     try:
-        os.kill(pid, number)
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        # Asked after opening: the number may have come to belong to another process.
+        if process.with_environ(entry, among=(pid,)):
+            signal.pidfd_send_signal(fd, signal.SIGKILL)
+            dead = select.poll()
+            dead.register(fd, select.POLLIN)
+            dead.poll(max(0.0, until_s - time.monotonic()) * 1000)
     except ProcessLookupError:
         return
     except PermissionError:
-        _log.warning("signal not allowed pid=%d signal=%s", pid, number.name)
+        _log.warning("a process of the run may not be killed pid=%d", pid)
+    finally:
+        os.close(fd)
 
 
 def _environ() -> dict[str, str]:
