@@ -22,6 +22,8 @@ from outlast.artifacts.verify import verify
 from outlast.run.folder import MANIFEST, RunFolder
 from outlast.run.manifest import Entry, Manifest, made
 
+Step = Callable[[int], object]  # takes the number of the round
+
 ROUNDS = 3
 BIG_BYTES = 1 << 30
 SMALL_FILES = 10_000
@@ -29,28 +31,31 @@ SMALL_BYTES = 4096
 SOURCE_FILES = 5_000
 
 
-def timed_s(call: Callable[[], object], after: Callable[[], object] = lambda: None) -> float:
-    """The median of some rounds; `after` each one, outside the time."""
+def beside(name: str, call: Step, floor_name: str, floor: Step) -> None:
+    """Print the median of some rounds of each, taken in turn so that both meet the same machine.
+
+    Each round gets a number to write under: nothing is deleted in between, since ext4 makes new
+    files up to ten times as slowly for a minute after many were deleted.
+    """
     took: list[float] = []
-    for _ in range(ROUNDS):
-        os.sync()  # what the round before left to be written isn't this one's cost
-        before = time.perf_counter()
-        call()
-        took.append(time.perf_counter() - before)
-        after()
-    return statistics.median(took)
+    floor_took: list[float] = []
+    for number in range(ROUNDS):
+        floor_took.append(timed_s(floor, number))
+        took.append(timed_s(call, number))
+    took_s, floor_s = statistics.median(took), statistics.median(floor_took)
+    ratio = took_s / floor_s
+    print(f"{name:<42} {took_s:8.3f} s   {floor_name:<14} {floor_s:8.3f} s   {ratio:6.2f}x")
 
 
-def show(name: str, took_s: float, floor: str, floor_s: float) -> None:
-    print(f"{name:<46} {took_s:8.3f} s   {floor:<22} {floor_s:8.3f} s   {took_s / floor_s:5.2f}x")
+def timed_s(call: Step, number: int) -> float:
+    os.sync()  # what the round before left to be written isn't this one's cost
+    before = time.perf_counter()
+    call(number)
+    return time.perf_counter() - before
 
 
-def shell(*command: str | Path) -> Callable[[], object]:
-    return lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-
-
-def emptied(folder: Path) -> Callable[[], object]:
-    return lambda: shutil.rmtree(folder, ignore_errors=True)
+def shell(*command: str | Path) -> None:
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 def filled(file: Path, size_bytes: int) -> None:
@@ -60,15 +65,19 @@ def filled(file: Path, size_bytes: int) -> None:
 
 
 def measure_big(base: Path) -> None:
-    big, store = base / "big", base / "blobs"
+    big = base / "big"
     filled(big, BIG_BYTES)
-    hash_and_copy = timed_s(
-        lambda: (shell("sha256sum", big)(), shell("cp", big, base / "copy")()),
-        lambda: (base / "copy").unlink(),
+
+    def hash_and_copy(number: int) -> None:
+        shell("sha256sum", big)
+        shell("cp", big, base / f"copy{number}")
+
+    beside(
+        "store 1 GiB: copy, hash, sync",
+        lambda number: Blobs(base / f"blobs{number}").put(str(big)),
+        "sha256sum; cp",
+        hash_and_copy,
     )
-    took_s = timed_s(lambda: Blobs(store).put(str(big)), emptied(store))
-    show("store 1 GiB: copy, hash, sync", took_s, "sha256sum; cp", hash_and_copy)
-    big.unlink()
 
 
 def measure_small(base: Path) -> None:
@@ -80,18 +89,26 @@ def measure_small(base: Path) -> None:
         (outputs / f"{number:05}").write_bytes(os.urandom(SMALL_BYTES))
     manifest = inventory(outputs)
     Path(run.file(MANIFEST)).write_bytes(manifest.to_json())
-    store = base / "blobs"
-    copy_s = timed_s(shell("cp", "-r", outputs, base / "copy"), emptied(base / "copy"))
-    took_s = timed_s(lambda: commit.store(run, Blobs(store)), emptied(store))
-    show(f"commit {SMALL_FILES:,} files of 4 KiB, verified", took_s, "cp -r", copy_s)
-    blobs = Blobs(store)
-    commit.store(run, blobs)
-    again_s = timed_s(lambda: commit.store(run, blobs))
-    show("the same again, all stored already", again_s, "cp -r", copy_s)
-    verify_s = timed_s(lambda: verify(manifest.entries, blobs))
-    hash_s = timed_s(shell("sh", "-c", f"cd {outputs} && sha256sum *"))
-    show(f"verify {SMALL_FILES:,} stored files", verify_s, "sha256sum", hash_s)
-    emptied(store)()
+    count = f"{SMALL_FILES:,}"
+    stores = [Blobs(base / f"small{number}") for number in range(ROUNDS)]
+    beside(
+        f"commit {count} files of 4 KiB",
+        lambda number: commit.store(run, stores[number]),
+        "cp -r",
+        lambda number: shell("cp", "-r", outputs, base / f"copies{number}"),
+    )
+    beside(
+        "the same again, all stored already",
+        lambda number: commit.store(run, stores[number]),
+        "sha256sum",
+        lambda _: shell("sh", "-c", f"cd {outputs} && sha256sum *"),
+    )
+    beside(
+        f"verify {count} stored files",
+        lambda number: verify(manifest.entries, stores[number]),
+        "sha256sum",
+        lambda _: shell("sh", "-c", f"cd {outputs} && sha256sum *"),
+    )
 
 
 def inventory(outputs: Path) -> Manifest:
@@ -108,32 +125,36 @@ def inventory(outputs: Path) -> Manifest:
 
 
 def measure_snapshot(base: Path) -> None:
-    source, store = base / "source", base / "home" / "blobs"
+    source = base / "source"
     for number in range(SOURCE_FILES):
         folder = source / f"package{number % 100}"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"module{number}.py").write_bytes(os.urandom(SMALL_BYTES))
     (source / ".gitignore").write_text("*.log\n/data/\nbuild/\n*.egg-info/\n!keep.log\n")
+    git = ("git", "-C", source)
+    shell(*git, "init", "-q")
+    shell(*git, "add", ".")
     time.sleep(2.1)  # a file is taken for unchanged only when its last change is that long ago
-    copy_s = timed_s(shell("cp", "-r", source, base / "copy"), emptied(base / "copy"))
-    first_s = timed_s(lambda: snapshot.take(str(source), Blobs(store)), emptied(store.parent))
-    show(f"first snapshot of {SOURCE_FILES:,} files", first_s, "cp -r", copy_s)
-    blobs = Blobs(store)
-    taken = snapshot.take(str(source), blobs)
-    git_s = git_status_s(source)
-    again_s = timed_s(lambda: snapshot.take(str(source), blobs))
-    show("snapshot, nothing changed", again_s, "git status", git_s)
-    target = base / "checkout"
-    laid_s = timed_s(lambda: snapshot.checkout(taken, blobs, str(target)), emptied(target))
-    show("checkout, verified", laid_s, "cp -r", copy_s)
-
-
-def git_status_s(source: Path) -> float:
-    """What the best-known program for this takes to see that nothing changed."""
-    git = ("git", "-C", str(source))
-    shell(*git, "init", "-q")()
-    shell(*git, "add", ".")()
-    return timed_s(shell(*git, "status", "--porcelain"))
+    stores = [Blobs(base / f"home{number}" / "blobs") for number in range(ROUNDS)]
+    beside(
+        f"first snapshot of {SOURCE_FILES:,} files",
+        lambda number: snapshot.take(str(source), stores[number]),
+        "cp -r",
+        lambda number: shell("cp", "-r", source, base / f"source{number}"),
+    )
+    beside(
+        "snapshot, nothing changed",
+        lambda number: snapshot.take(str(source), stores[number]),
+        "git status",
+        lambda _: shell(*git, "status", "--porcelain"),
+    )
+    taken = snapshot.take(str(source), stores[0])
+    beside(
+        "checkout, each content hashed",
+        lambda number: snapshot.checkout(taken, stores[0], str(base / f"checkout{number}")),
+        "cp -r",
+        lambda number: shell("cp", "-r", source, base / f"again{number}"),
+    )
 
 
 def main() -> None:

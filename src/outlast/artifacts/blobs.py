@@ -34,6 +34,7 @@ Progress = Callable[[int, int, str], None]  # bytes done, bytes in all, path at 
 MODE = 0o400
 # What nothing refers to is kept this long: its run may be about to be committed.
 GRACE_S = 24 * 3600
+_FRESH_S = 3600
 INCOMING = "incoming"  # files that have no name yet
 
 _SHARDS = tuple(f"{number:02x}" for number in range(256))
@@ -110,14 +111,19 @@ class Blobs:
 
     def keep(self, sha: str, size_bytes: int | None = None) -> bool:
         """`has`, and if so `delete_unreferenced` will spare it for the next day."""
-        with self._locked(fcntl.LOCK_SH):
-            if not self.has(sha, size_bytes):
-                return False
-            with self._reaching():
-                path = self.path(sha)
-                if time.time() - os.stat(path).st_mtime > GRACE_S / 24:
-                    os.utime(path)
-            return True
+        path = self.path(sha)
+        with self._reaching(), contextlib.suppress(FileNotFoundError):
+            if self._is_fresh(path, size_bytes):
+                return True
+            with self._locked(fcntl.LOCK_SH):
+                os.utime(path)  # not there any more: a clean-up was first
+                return size_bytes in (None, os.stat(path).st_size)
+        return False
+
+    def _is_fresh(self, path: str, size_bytes: int | None) -> bool:
+        """Stored so recently that no clean-up will take it, in this size?"""
+        found = os.stat(path)
+        return size_bytes in (None, found.st_size) and found.st_mtime > time.time() - _FRESH_S
 
     def verify(self, sha: str) -> int:
         """Hash the content again; returns its size. Raises Corrupt or NotFound."""
@@ -140,6 +146,7 @@ class Blobs:
     ) -> Deleted:
         """Delete every content that isn't in `keep` and was last stored `older_than_s` ago or more.
 
+        Less than two hours only while nothing is being stored.
         Leftovers of writers that were killed go the same way.
         """
         wanted = keep if isinstance(keep, set | frozenset) else set(keep)
