@@ -48,6 +48,7 @@ class TestLocal(ExecutorContract):
     ) -> None:
         folder = folder_of(python(PAUSE))
         supervisor = executor.launch(folder, 1)
+        wait_event(folder, "started")
         command = Path(f"/proc/{supervisor.pid}/cmdline").read_bytes().split(b"\0")
         assert os.fsencode(kit) + b"/outlast/supervisor/__main__.py" in command
 
