@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from outlast.errors import OutlastError
+from outlast.errors import OutlastError, Trimmed
 from outlast.run.state import TERMINAL
-from outlast.transport.connection import Connection, Piece, in_path
+from outlast.sdk.series import decode, number
+from outlast.sdk.shown import Shown
+from outlast.transport.connection import FOLLOW_PATIENCE_S, Connection, Piece, in_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # A long poll; the server answers sooner when something changes.
 WAIT_S = 30.0
@@ -63,13 +67,13 @@ class RunHandle:
     ) -> str:
         """Wait until the run is truly over: processes ended, outputs stored. Return its status.
 
-        With `show_output`, what it prints is written to `to` (default: stdout), every byte once.
-        Raises RunFailed for Failed and Canceled unless `raise_on_error` is false. Ctrl-C leaves the
-        run running and says how to come back.
+        With `show_output`, what it prints is shown on stdout, without what a terminal would obey;
+        with `to`, every byte is written there once. Raises RunFailed for Failed and Canceled unless
+        `raise_on_error` is false. Ctrl-C leaves the run running and says how to come back.
         """
         try:
             if show_output:
-                self._show(to or sys.stdout.buffer)
+                self._show(to)
             status = self._wait_over()
         except KeyboardInterrupt:
             print(
@@ -88,39 +92,68 @@ class RunHandle:
             )
         return status
 
-    def _show(self, to: BinaryIO) -> None:
+    def _show(self, to: BinaryIO | None) -> None:
+        if to is not None:
+            for piece in self.follow_output():
+                to.write(piece.data)
+                to.flush()
+            return
+        shown = Shown(sys.stdout)
         for piece in self.follow_output():
-            to.write(piece.data)
-            to.flush()
+            shown.write(piece.data)
+        shown.close()
 
     def _wait_over(self) -> str:
-        version: int | None = None
-        while True:
-            answer = self._get("/state", version=version, wait=WAIT_S if version is not None else 0)
-            if answer["state"]["status"] in TERMINAL:
-                return str(self.fetch()["status"])
-            version = answer["version"]
+        for _state in self.states():
+            pass
+        return str(self.fetch()["status"])
 
-    def watch(self, on_change: Callable[[dict[str, Any]], None]) -> None:
-        """Call `on_change(state)` with each state from now on until the run is over."""
+    def states(self) -> Iterator[dict[str, Any]]:
+        """The state now, then each time it is another, until the run is over; see run.state."""
         version: int | None = None
         while True:
-            answer = self._get("/state", version=version, wait=WAIT_S if version is not None else 0)
+            wait_s = WAIT_S if version is not None else 0
+            answer = self._get("/state", version=version, wait=wait_s, patience_s=FOLLOW_PATIENCE_S)
             if answer["version"] != version:
-                on_change(answer["state"])
+                yield answer["state"]
             if answer["state"]["status"] in TERMINAL:
                 return
             version = answer["version"]
 
-    def follow_output(self, start: int = 0) -> Iterator[Piece]:
-        """Every byte that the run prints, from offset `start` on, until its end."""
-        return self.connection.follow(f"{self._path}/output", start)
+    def watch(self, on_change: Callable[[dict[str, Any]], None]) -> None:
+        """Call `on_change(state)` with each of `states`."""
+        for state in self.states():
+            on_change(state)
+
+    def follow_output(
+        self,
+        start: int = 0,
+        *,
+        on_trimmed: Callable[[Trimmed], None] | None = None,
+        wait_s: float = WAIT_S,
+    ) -> Iterator[Piece]:
+        """Every byte that the run prints, from offset `start` on, until its end.
+
+        A piece without bytes says that nothing came for `wait_s`. Raises Trimmed when retention has
+        taken away what comes next; with `on_trimmed` that is called, and the rest follows.
+        """
+        while True:
+            try:
+                for piece in self.connection.follow(f"{self._path}/output", start, wait_s=wait_s):
+                    yield piece
+                    start = piece.next
+                return
+            except Trimmed as error:
+                if on_trimmed is None:
+                    raise
+                on_trimmed(error)
+                start = error.first
 
     def output_so_far(self, start: int = 0, *, end: int | None = None) -> Iterator[Piece]:
         """What the run has printed by now, from offset `start` to `end`."""
         while end is None or start < end:
             limit = MAX_PIECE_BYTES if end is None else min(MAX_PIECE_BYTES, end - start)
-            piece = self.connection.piece(f"{self._path}/output", start, limit=limit)
+            piece = self.connection.piece(f"{self._path}/output", start, limit_bytes=limit)
             if not piece.data:
                 return
             yield piece
@@ -128,7 +161,7 @@ class RunHandle:
 
     def output_size(self) -> int:
         """How many bytes the run has printed by now."""
-        return self.connection.size(f"{self._path}/output")
+        return self.connection.piece(f"{self._path}/output", 0, limit_bytes=1).size_bytes
 
     def logs(self, *, follow: bool = False, start: int = 0) -> Iterator[str]:
         """The output as text lines; with `follow`, until the run is over.
@@ -147,39 +180,49 @@ class RunHandle:
     def metrics(self, name: str | None = None, *, as_pandas: bool = False) -> Any:
         """Metrics: {name: last value}; of one name, its whole series; as pandas on request.
 
-        A series is {"steps": [...], "times_ns": [...], "values": [...]}. With `as_pandas`, a
-        DataFrame: of one series its points, else one column a metric by step. Needs pandas.
+        A series is {"name", "steps": [...], "times_ns": [...], "values": [...]}, sorted by step.
+        With `as_pandas`, a DataFrame: of one series its points (step, time, value), else one column
+        a metric, by step, the last value of a step that has several. Needs pandas.
         """
         if name is not None:
-            series = self._get("/series", name=name, points="all")
-            return _frame(series) if as_pandas else series
+            return _frame(self._columns(name)) if as_pandas else self.view(name, points=None)
         summaries = self.series()
         if not as_pandas:
             return {summary["name"]: summary["last"] for summary in summaries}
         import pandas as pd
 
         columns = {
-            summary["name"]: _frame(self._get("/series", name=summary["name"], points="all"))
-            .set_index("step")["value"]
-            .groupby(level=0)
-            .last()
+            summary["name"]: _frame(self._columns(summary["name"]))
+            .groupby("step")["value"]
+            .agg(lambda values: values.iloc[-1])
             for summary in summaries
         }
         return pd.DataFrame(columns)
 
     def series(self) -> list[dict[str, Any]]:
-        """A summary of each metric: name, n, first_step, last_step, min, max, last, last_t_ns."""
-        answer: list[dict[str, Any]] = self._get("/metrics")["series"]
-        return answer
+        """A summary of each metric: name, n, first_step, last_step, min, max, last, last_t_ns.
 
-    def view(self, name: str, *, points: int = 2000) -> dict[str, Any]:
-        """At most `points` points of one metric, chosen so that no extreme is lost."""
-        answer: dict[str, Any] = self._get("/series", name=name, points=points)
-        return answer
+        min and max are of the finite values, None where there is none.
+        """
+        summaries: list[dict[str, Any]] = self._get("/metrics")["series"]
+        return [{**summary, "last": number(summary["last"])} for summary in summaries]
 
-    def values(self) -> dict[str, Any]:
-        """What was logged beside numbers: lists, rows, tables, images, strings."""
-        answer: dict[str, Any] = self._get("/values")
+    def view(self, name: str, *, points: int | None = 2000) -> dict[str, Any]:
+        """At most `points` points of one metric (None = all), so chosen that no extreme is lost."""
+        columns = self._columns(name, points)
+        return {"name": name, **{key: column.tolist() for key, column in columns.items()}}
+
+    def _columns(self, name: str, points: int | None = None) -> dict[str, Any]:
+        wanted = "all" if points is None else max(16, points)
+        path = f"{self._path}/series"
+        return decode(self.connection.get_bytes(path, name=name, points=wanted, format="binary"))
+
+    def values(self) -> list[dict[str, Any]]:
+        """What was logged beside numbers (lists, rows, tables, images, strings), as it came.
+
+        Each with kind, name, step, value and t_ns.
+        """
+        answer: list[dict[str, Any]] = self._get("/values")["values"]
         return answer
 
     @property
@@ -207,6 +250,8 @@ class RunHandle:
         Each is checked against its sha256. Raises Conflict for a file that exists (unless
         `overwrite`); files fetched before that stay.
         """
+        from pathlib import Path
+
         from outlast.artifacts.download import download
 
         wanted = [entry for entry in self.outputs if entry["path"].startswith(prefix)]
@@ -260,13 +305,14 @@ class RunHandle:
         return self.connection.post(self._path + path, body, repeat=path != "/retry")
 
 
-def _frame(series: dict[str, Any]) -> Any:
+def _frame(columns: dict[str, Any]) -> Any:
+    import numpy as np
     import pandas as pd
 
     return pd.DataFrame(
         {
-            "step": series["steps"],
-            "time": pd.to_datetime(series["times_ns"]),
-            "value": series["values"],
+            "step": np.asarray(columns["steps"]),
+            "time": pd.to_datetime(np.asarray(columns["times_ns"])),
+            "value": np.asarray(columns["values"]),
         }
     )

@@ -6,22 +6,22 @@ starred out in it before it leaves this process.
 
 from __future__ import annotations
 
-import getpass
 import os
-import shlex
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from outlast.errors import Invalid
+from outlast.errors import Conflict, Invalid, NotFound
+from outlast.ids import new_run_id
 from outlast.run import redact
 from outlast.run.spec import Output
 from outlast.sdk.handle import RunHandle
 from outlast.sdk.workspace import Workspace
 
 __all__ = ["Output", "submit"]
+
+GIT_TIMEOUT_S = 5.0
 
 
 def submit(
@@ -50,12 +50,16 @@ def submit(
     produce, beside `outputs/`, which is always collected. `resources` (cpus, memory_bytes, gpus),
     `limits` and `policy` hold the fields of run.spec.
 
-    Raises Invalid (names the field; nothing was queued) or Unreachable.
+    `id` (default: a fresh one) names the run; a submission whose answer was lost is repeated under
+    the same id, so it is queued once.
+    Raises Invalid (names the field; nothing was queued), Conflict when there is a run of this `id`,
+    or Unreachable (a run of this `id` may have been queued).
     """
     workspace = workspace or Workspace()
     folder = Path(folder).expanduser().absolute()
     arguments = _arguments(command)
     spec: dict[str, Any] = {
+        "id": id or new_run_id(),
         "experiment": experiment,
         "name": name,
         "command": redact.command(arguments),
@@ -71,26 +75,58 @@ def submit(
         "created_by": _user(),
         "git": git_facts(folder),
     }
-    if id is not None:
-        spec["id"] = id
     if parent := os.environ.get("OUTLAST_RUN_ID"):
         spec["parent"] = parent
     launch = {
         "command": arguments,
         "environ": environ({**os.environ, **(variables or {})}),
         "folder": str(folder),
+        "umask": _umask(),
     }
-    row = workspace.connection.post("/api/runs", {"spec": spec, "launch": launch})
-    return RunHandle(workspace.connection, row["id"], row)
+    connection = workspace.connection
+    try:
+        row = connection.post("/api/runs", {"spec": spec, "launch": launch}, repeat=True)
+    except Conflict:
+        # An id that was made here can only be taken by the first of two tries.
+        if id is not None:
+            raise
+        row = _queued(RunHandle(connection, spec["id"]))
+    return RunHandle(connection, row["id"], row)
+
+
+def _queued(handle: RunHandle) -> dict[str, Any]:
+    try:
+        return handle.fetch()
+    except NotFound:
+        raise Conflict(
+            f"run {handle.id} was begun and is not there: the server stopped in between",
+            hint="submit it again",
+        ) from None
+
+
+def _umask() -> int:
+    """Of this process; os.umask could only tell by changing it, for all threads."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("Umask:"):
+            return int(line.split()[1], 8)
+    return 0o022
 
 
 def _arguments(command: str | Sequence[Any]) -> list[str]:
     if isinstance(command, str):
-        words = shlex.split(command)
+        import shlex
+
+        try:
+            words = shlex.split(command)
+        except ValueError as error:
+            raise Invalid.field("command", command, f"it can't be split ({error})") from None
         if len(words) == 1 and words[0].endswith(".py"):
             words = [sys.executable, *words]
     else:
         words = [str(argument) for argument in command]
+    for word in words:
+        if not _is_text(word):
+            raise Invalid.field("command", word, "use arguments that are UTF-8 without NUL")
     if not words:
         raise Invalid.field("command", command, "give a command to run, as ['python', 'train.py']")
     return words
@@ -107,9 +143,18 @@ def environ(variables: Mapping[str, str]) -> dict[str, str]:
         for name, value in variables.items()
         if not name.startswith(("OUTLAST_RUN", "OUTLAST_ATTEMPT", "OUTLAST_OUTPUTS"))
         and name not in ("OUTLAST_DETACHED", "OUTLAST_TOKEN")
+        # What isn't UTF-8 can't travel as JSON; such a variable is inherited by accident.
+        and _is_text(name + value)
     }
     kept.setdefault("PYTHONUNBUFFERED", "1")
     return kept
+
+
+def _is_text(word: str) -> bool:
+    try:
+        return "\0" not in word and bool(word.encode() or True)
+    except UnicodeEncodeError:
+        return False
 
 
 def _output(output: str | Output | Mapping[str, Any]) -> Any:
@@ -119,34 +164,49 @@ def _output(output: str | Output | Mapping[str, Any]) -> Any:
 
 
 def _user() -> str:
+    import pwd
+
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name, as in some containers
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a user id without a name, as in some containers
         return str(os.getuid())
 
 
 def git_facts(folder: Path) -> dict[str, Any]:
     """Commit, branch, remote and whether files differ; {} outside a repository or without git."""
-
-    def ask(*words: str) -> str:
-        answer = subprocess.run(
-            ["git", "-C", str(folder), *words],
-            capture_output=True,
-            timeout=5,
-            check=True,
-            text=True,
-        )
-        return answer.stdout.strip()
-
-    try:
-        # One call for the two facts that always exist; it fails fast outside a repository.
-        commit, branch = ask("rev-parse", "HEAD", "--abbrev-ref", "HEAD").split("\n")[:2]
-        is_dirty = bool(ask("status", "--porcelain", "--untracked-files=no"))
-    except (OSError, ValueError, subprocess.SubprocessError):
+    if not any((place / ".git").exists() for place in (folder, *folder.parents)):
         return {}
-    facts: dict[str, Any] = {"commit": commit, "branch": branch, "is_dirty": is_dirty}
     try:
-        facts["remote"] = redact.text(ask("remote", "get-url", "origin"))
-    except subprocess.SubprocessError:
-        facts["remote"] = None
-    return facts
+        # One call for all that always exists; untracked files are the snapshot's business.
+        told = _git(folder, "status", "--porcelain=v2", "--branch", "--untracked-files=no")
+        url = _git(folder, "config", "--get", "remote.origin.url", codes=(0, 1)).strip()
+    except (OSError, ValueError):
+        return {}
+    heads = [line[2:].split(" ", 1) for line in told.splitlines() if line.startswith("# branch.")]
+    head = {name: value for name, value in heads}
+    commit = head.get("branch.oid", "")
+    return {
+        "commit": "" if commit == "(initial)" else commit,
+        "branch": head.get("branch.head", ""),
+        "is_dirty": any(not line.startswith("#") for line in told.splitlines()),
+        "remote": redact.text(url) if url else None,
+    }
+
+
+def _git(folder: Path, *words: str, codes: tuple[int, ...] = (0,)) -> str:
+    """What git prints. Raises OSError, or ValueError for another exit code and for silence."""
+    import subprocess
+
+    # Never takes the lock that a commit of the user's needs, never asks for a password.
+    environ = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *words],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            timeout=GIT_TIMEOUT_S, env=environ,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise ValueError("git took too long") from None
+    if done.returncode not in codes:
+        raise ValueError(f"git ended with {done.returncode}")
+    return done.stdout.decode("utf-8", "replace")

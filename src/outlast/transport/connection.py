@@ -1,60 +1,42 @@
 """One server as its clients see it: JSON requests, streams by offset, and plain errors.
 
-A request that can be repeated is repeated while the server restarts, up to `patience_s`; one that
-can't (a POST whose answer was lost) raises Unreachable and says so. Keeps one open connection;
-not for two threads at once. `find` tells where the server of a workspace is; starting one is not
-done here (see sdk.workspace).
+A request that can be repeated is repeated while the server restarts; one that can't (its answer was
+lost) raises Unreachable and says so. Each thread has a connection of its own, kept open. Proxies of
+the environment are not used: the token goes to the server and to nobody between. Where a
+workspace's server is, `transport.address` tells; starting one is not done here (see sdk.start).
 """
 
 from __future__ import annotations
 
 import http.client
 import json
+import os
 import socket
-import ssl
+import threading
 import time
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
-from outlast.errors import (
-    Conflict,
-    Invalid,
-    NotFound,
-    OutlastError,
-    Refused,
-    Trimmed,
-    Unreachable,
-)
-from outlast.process import Identity
+from outlast.errors import Invalid, Unreachable
+from outlast.transport.address import Address, find
+from outlast.transport.refusal import error_of
 
 CONNECT_TIMEOUT_S = 5.0
-ANSWER_TIMEOUT_S = 60.0
+# Taking a snapshot of a large folder is the longest that a request works before it answers.
+ANSWER_TIMEOUT_S = 120.0
 # A restart takes about 1.5 s, a machine under load several times that.
 PATIENCE_S = 30.0
+# Who follows a run has time: the run goes on without a server as well.
+FOLLOW_PATIENCE_S = 600.0
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 1.0
+# An outage is told of when it lasts longer than this; a restart is over by then.
+QUIET_S = 3.0
+BUSY = frozenset((429, 502, 503, 504))
 
-_BY_STATUS: dict[int, type[OutlastError]] = {
-    400: Invalid,
-    401: Refused,
-    403: Refused,
-    404: NotFound,
-    409: Conflict,
-    413: Invalid,
-    415: Invalid,
-    422: Invalid,
-}
-
-
-class Address(NamedTuple):
-    """Where a workspace's server listens, and who it is."""
-
-    url: str
-    token: str
-    pid: int
-    version: str
+# Where the server is now, asked with how long it hasn't answered; None while there is none.
+Locate = Callable[[float], Address | None]
 
 
 class Piece(NamedTuple):
@@ -63,199 +45,263 @@ class Piece(NamedTuple):
     data: bytes
     start: int
     next: int
+    size_bytes: int  # of the whole journal by now
     is_end: bool  # nothing will ever follow
-
-
-def find(home: Path) -> Address | None:
-    """The live server of this workspace, or None. Reads two files; opens no connection."""
-    try:
-        facts = json.loads((home / "server.json").read_text())
-        token = (home / "token").read_text().strip()
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise Unreachable(
-            f"the workspace {home} can't be read: {error}", hint="outlast doctor"
-        ) from None
-    identity = Identity(facts["pid"], facts["start_ticks"], facts["boot_id"])
-    if not identity.is_alive():
-        return None
-    return Address(facts["url"], token, facts["pid"], facts["version"])
 
 
 class Connection:
     """Requests to one server.
 
     `locate` is asked for the address again whenever the server can't be reached, since a restarted
-    one may listen elsewhere; it may return None while there is none.
+    one may listen elsewhere. `tell` is called with one line when an outage lasts, and when it ends.
     """
 
     def __init__(
-        self, address: Address, *, locate: Any = None, patience_s: float = PATIENCE_S
+        self,
+        address: Address,
+        *,
+        locate: Locate | None = None,
+        tell: Callable[[str], None] | None = None,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self.address = address
+        self.tell = tell
         self.patience_s = patience_s
         self._locate = locate
-        self._http: http.client.HTTPConnection | None = None
+        self._mine = threading.local()
 
-    def get(self, path: str, **query: Any) -> Any:
+    def get(self, path: str, *, patience_s: float | None = None, **query: Any) -> Any:
         """The JSON answer of a GET. Raises the error that the server named, or Unreachable."""
-        return self._json("GET", _with_query(path, query))
+        answer = self._request("GET", with_query(path, query), patience_s=patience_s)
+        return json.loads(answer.data)
+
+    def get_bytes(self, path: str, **query: Any) -> bytes:
+        """The bytes of a GET's answer."""
+        return self._request("GET", with_query(path, query)).data
 
     def post(
         self, path: str, body: Mapping[str, Any] | None = None, *, repeat: bool = False
     ) -> Any:
         """The JSON answer of a POST; `repeat` only where doing it twice is doing it once."""
-        return self._json("POST", path, body or {}, repeat=repeat)
+        return json.loads(self._request("POST", path, body or {}, repeat=repeat).data)
 
     def patch(self, path: str, body: Mapping[str, Any]) -> Any:
-        return self._json("PATCH", path, body)
+        return json.loads(self._request("PATCH", path, body).data)
 
     def delete(self, path: str) -> None:
-        self._json("DELETE", path)
+        """Raises as the server says; NotFound also when a repeated request had succeeded before."""
+        self._request("DELETE", path)
 
-    def piece(self, path: str, start: int, *, wait_s: float = 0.0, limit: int = 1 << 20) -> Piece:
+    def piece(
+        self, path: str, start: int, *, wait_s: float = 0.0, limit_bytes: int = 1 << 20,
+        patience_s: float | None = None,
+    ) -> Piece:  # fmt: skip
         """Bytes of a journal from `start` on; waits up to `wait_s` while there are none.
 
-        Raises Trimmed when retention has punched `start` out.
+        Raises Trimmed when retention has punched `start` out, Invalid when it is beyond the end.
         """
-        query = {"from": start, "wait": wait_s, "limit": limit}
-        answer, data = self._request(
-            "GET", _with_query(path, query), None, repeat=True, wait_s=wait_s
-        )
-        begin = int(answer.getheader("Outlast-From", start))
-        following = int(answer.getheader("Outlast-Next", begin + len(data)))
-        return Piece(data, begin, following, answer.getheader("Outlast-End") == "1")
-
-    def size(self, path: str) -> int:
-        """How many bytes a journal has by now."""
-        answer, _ = self._request(
-            "GET", _with_query(path, {"from": 0, "limit": 0}), None, repeat=True
-        )
-        return int(answer.getheader("Outlast-Size", 0))
+        query = {"from": start, "wait": f"{wait_s:g}", "limit": limit_bytes}
+        answer = self._request("GET", with_query(path, query), wait_s=wait_s, patience_s=patience_s)
+        begin = int(answer.headers.get("Outlast-From", start))
+        following = int(answer.headers.get("Outlast-Next", begin + len(answer.data)))
+        size_bytes = int(answer.headers.get("Outlast-Size", following))
+        is_end = answer.headers.get("Outlast-End") == "1"
+        return Piece(answer.data, begin, following, size_bytes, is_end)
 
     def follow(self, path: str, start: int = 0, *, wait_s: float = 30.0) -> Iterator[Piece]:
         """Every byte of a journal from `start` on, once and in order, until its end.
 
-        Goes on over a restart of the server by asking again from the last offset.
+        Goes on over a restart of the server by asking again from the last offset. A piece without
+        bytes means that nothing came for `wait_s`; the last piece has `is_end`.
         """
         while True:
-            piece = self.piece(path, start, wait_s=wait_s)
-            if piece.data or piece.is_end:
-                yield piece
+            asked = time.monotonic()
+            piece = self.piece(path, start, wait_s=wait_s, patience_s=FOLLOW_PATIENCE_S)
+            yield piece
             if piece.is_end:
                 return
             start = piece.next
+            if not piece.data and time.monotonic() - asked < min(wait_s, LONGEST_PAUSE_S):
+                time.sleep(LONGEST_PAUSE_S / 4)  # a server that is about to stop answers early
 
-    def download(self, path: str, offset: int = 0) -> Iterator[bytes]:
-        """The raw bytes of an answer from `offset` on, in pieces of up to 1 MiB.
+    def download(self, path: str, start: int = 0) -> Iterator[bytes]:
+        """The bytes of a file from `start` on, in pieces of up to 1 MiB.
 
-        Ends early, or raises OSError, when the line breaks: ask again from where it was.
+        Raises Unreachable when they break off; what was yielded by then is right.
         """
-        wanted = {"Range": f"bytes={offset}-"} if offset else None
-        answer = self._send("GET", path, None, 0.0, wanted)
-        if answer.status != (206 if offset else 200):
-            raise _error(answer.status, answer.read(), path)
+        headers = {"Range": f"bytes={start}-"} if start else {}
+        # On a connection of its own: the caller may ask other things before the last byte.
+        own = Connection(self.address)
         try:
+            answer = own._send("GET", path, None, 0.0, headers)
+            if answer.status not in (200, 206):
+                raise error_of(answer.status, answer.read(), path)
             while data := answer.read(1 << 20):
                 yield data
-        except http.client.HTTPException as error:
-            raise Unreachable(f"the connection broke during GET {path}: {error!r}") from None
+            if answer.length:
+                raise http.client.IncompleteRead(b"", answer.length)
+        except (OSError, http.client.HTTPException) as error:
+            raise Unreachable(f"{path} broke off: {_reason(error)}") from None
         finally:
-            if not answer.isclosed():
-                self.close()  # what is left of this answer must not be taken for the next one
+            own.close()
 
     def close(self) -> None:
-        if self._http is not None:
-            self._http.close()
-            self._http = None
-
-    def _json(self, method: str, path: str, body: Any = None, *, repeat: bool = False) -> Any:
-        _, data = self._request(method, path, body, repeat=repeat or method != "POST")
-        return json.loads(data) if data else None
+        """Close this thread's connection; the next request opens another."""
+        line: http.client.HTTPConnection | None = self._mine.__dict__.pop("line", None)
+        if line is not None:
+            line.close()
 
     def _request(
-        self, method: str, path: str, body: Any, *, repeat: bool, wait_s: float = 0.0
-    ) -> tuple[http.client.HTTPResponse, bytes]:
-        deadline = time.monotonic() + self.patience_s
-        pause_s = FIRST_PAUSE_S
+        self, method: str, path: str, body: Any = None, *, repeat: bool = True,
+        wait_s: float = 0.0, patience_s: float | None = None,
+    ) -> _Answer:  # fmt: skip
+        outage = _Outage(self.patience_s if patience_s is None else patience_s, self.tell)
+        if not repeat:
+            # A kept connection may be closed by now, and then nobody knows what became of it.
+            self.close()
         while True:
+            retry_after_s = 0.0
             try:
-                answer = self._send(method, path, body, wait_s)
+                answer = self._send(method, path, body, wait_s, {})
                 data = answer.read()
                 if answer.status < 300:
-                    return answer, data
-                if answer.status not in (502, 503, 504) or not repeat:
-                    raise _error(answer.status, data, path)
-                reason = f"the server answered {answer.status}"
-            except (OSError, http.client.HTTPException) as error:
+                    outage.is_over(self.address)
+                    return _Answer(answer.headers, data)
+                error = error_of(answer.status, data, path)
+                if answer.status not in BUSY or not (repeat or answer.status == 429):
+                    raise error
+                reason = error.message
+                retry_after_s = _seconds(answer.getheader("Retry-After", ""))
+            except (OSError, http.client.HTTPException) as broken:
                 self.close()
-                reason = str(error) or type(error).__name__
-                if not repeat and not isinstance(error, ConnectionRefusedError):
+                reason = _reason(broken)
+                if not repeat and not isinstance(broken, ConnectionRefusedError):
                     raise Unreachable(
-                        f"the connection broke during {method} {path}: {reason}; "
-                        "whether it was carried out is unknown",
+                        f"the connection broke during {method} {path} ({reason}): whether it was "
+                        "carried out is unknown",
                         hint="outlast ls",
                     ) from None
-            if time.monotonic() + pause_s > deadline:
-                raise Unreachable(
-                    f"no answer from {self.address.url} for {self.patience_s:g} s: {reason}",
-                    hint="outlast status",
-                )
-            time.sleep(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-            self._relocate()
+            outage.pause(reason, retry_after_s, self.address)
+            self._relocate(outage.lasted_s)
 
     def _send(
-        self,
-        method: str,
-        path: str,
-        body: Any,
-        wait_s: float,
-        further: Mapping[str, str] | None = None,
+        self, method: str, path: str, body: Any, wait_s: float, headers: Mapping[str, str]
     ) -> http.client.HTTPResponse:
-        headers = {"Authorization": f"Bearer {self.address.token}", **(further or {})}
+        sent = {"Authorization": f"Bearer {self.address.token}", **headers}
         data = None
         if body is not None:
             data = json.dumps(body).encode()
-            headers["Content-Type"] = "application/json"
-        for is_fresh in (self._http is None, True):
-            connection = self._http or self._connect()
-            try:
-                if connection.sock is not None:
-                    connection.sock.settimeout(ANSWER_TIMEOUT_S + wait_s)
-                connection.request(method, path, body=data, headers=headers)
-                return connection.getresponse()
-            except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
-                # An idle kept-alive connection that the server had closed: nothing was taken.
-                self.close()
-                if is_fresh or method == "POST":
-                    raise
-        raise AssertionError("unreachable")
+            sent["Content-Type"] = "application/json"
+        line = self._line()
+        line.sock.settimeout(ANSWER_TIMEOUT_S + wait_s)
+        line.request(method, path, body=data, headers=sent)
+        return line.getresponse()
 
-    def _connect(self) -> http.client.HTTPConnection:
-        parts = urlsplit(self.address.url)
-        kind = (
-            http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    def _line(self) -> http.client.HTTPConnection:
+        """This thread's open connection to the server where it is now."""
+        line: http.client.HTTPConnection | None = self._mine.__dict__.get("line")
+        is_usable = (
+            line is not None
+            and line.sock is not None
+            and self._mine.made_for == (os.getpid(), self.address.url)
         )
-        options: dict[str, Any] = {"timeout": CONNECT_TIMEOUT_S}
-        if parts.scheme == "https":
-            options["context"] = ssl.create_default_context()
-        connection = kind(parts.hostname or "127.0.0.1", parts.port, **options)
-        connection.connect()
-        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._http = connection
-        return connection
+        if line is not None and is_usable and not _is_closed_by_peer(line.sock):
+            return line
+        self.close()
+        self._mine.line = _connected(self.address.url)
+        self._mine.made_for = (os.getpid(), self.address.url)
+        return self._mine.line  # type: ignore[no-any-return]
 
-    def _relocate(self) -> None:
-        found = self._locate() if self._locate is not None else None
+    def _relocate(self, lasted_s: float) -> None:
+        found = self._locate(lasted_s) if self._locate is not None else None
         if found is not None:
             self.address = found
 
 
-def _with_query(path: str, query: Mapping[str, Any]) -> str:
+class _Answer(NamedTuple):
+    headers: http.client.HTTPMessage
+    data: bytes
+
+
+class _Outage:
+    """One stretch of time without an answer."""
+
+    def __init__(self, patience_s: float, tell: Callable[[str], None] | None) -> None:
+        self._patience_s = patience_s
+        self._tell = tell
+        self._pause_s = FIRST_PAUSE_S
+        self._began = 0.0  # at the first failure: the time before was spent waiting for news
+        self._is_told = False
+
+    @property
+    def lasted_s(self) -> float:
+        return time.monotonic() - self._began
+
+    def pause(self, reason: str, at_least_s: float, address: Address) -> None:
+        """Wait before the next try. Raises Unreachable when patience is over."""
+        self._began = self._began or time.monotonic()
+        pause_s = max(self._pause_s, min(at_least_s, self._patience_s / 2))
+        if self.lasted_s + pause_s > self._patience_s:
+            raise Unreachable(
+                f"no answer from {address.url} for {self._patience_s:g} s ({reason})",
+                hint="outlast status",
+            )
+        if self._tell is not None and not self._is_told and self.lasted_s > QUIET_S:
+            self._is_told = True
+            self._tell(f"the server doesn't answer ({reason}); runs go on, trying again")
+        time.sleep(pause_s)
+        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+
+    def is_over(self, address: Address) -> None:
+        if self._tell is not None and self._is_told:
+            self._tell(f"the server answers again at {address.url}")
+
+
+def _connected(url: str) -> http.client.HTTPConnection:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise Invalid.field("url", url, "give the server as http://HOST:PORT or https://HOST:PORT")
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    line = kind(parts.hostname, parts.port, timeout=CONNECT_TIMEOUT_S)
+    line.connect()
+    # Requests are small and each is answered: waiting to fill a packet would only delay them.
+    line.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return line
+
+
+def _is_closed_by_peer(sock: socket.socket) -> bool:
+    """Has the server closed this idle connection, or sent what nobody asked for?"""
+    try:
+        sock.settimeout(0)
+        sock.recv(1, socket.MSG_PEEK)
+    except (BlockingIOError, InterruptedError):
+        return False
+    except OSError as error:
+        # With TLS a peek isn't possible; whatever is wrong shows at the next request.
+        return type(error).__name__ not in ("SSLWantReadError", "SSLWantWriteError")
+    except ValueError:
+        return False
+    return True
+
+
+def _seconds(text: str) -> float:
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0.0
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, http.client.IncompleteRead):
+        return "the answer broke off"
+    if isinstance(error, TimeoutError):
+        return "it took too long"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
+
+
+def with_query(path: str, query: Mapping[str, Any]) -> str:
+    """The path with a query; what is None is left out."""
     kept = {name: value for name, value in query.items() if value is not None}
-    return f"{path}?{urlencode(kept, doseq=True)}" if kept else path
+    return f"{path}?{urlencode(kept)}" if kept else path
 
 
 def in_path(text: str) -> str:
@@ -263,17 +309,4 @@ def in_path(text: str) -> str:
     return quote(text, safe="")
 
 
-def _error(status: int, data: bytes, path: str) -> OutlastError:
-    try:
-        facts = json.loads(data)["error"]
-    except (ValueError, KeyError, TypeError):
-        facts = {"message": f"the server answered {status} to {path}"}
-    message = facts.get("message", "")
-    if facts.get("code") == "trimmed":
-        return Trimmed(asked=facts["asked"], first=facts["first"])
-    kind = _BY_STATUS.get(status, Unreachable if status in (429, 502, 503, 504) else OutlastError)
-    return kind(message, hint=facts.get("hint"), status=status, **_extra(facts))
-
-
-def _extra(facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in facts.items() if key not in ("message", "hint", "status")}
+__all__ = ["Address", "Connection", "Piece", "find", "in_path", "with_query"]

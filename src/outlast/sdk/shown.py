@@ -1,0 +1,54 @@
+"""Bytes that a run printed, on a terminal or in a notebook: without what either would obey."""
+
+from __future__ import annotations
+
+import codecs
+from typing import TextIO
+
+from outlast.printable import Stripper
+
+RESET = "\x1b[0m"
+
+
+class Shown:
+    """Writes pieces of a run's output to `to`; a character cut in two by a piece is still one.
+
+    Colours stay where `to` is a terminal, and are reset at the end.
+    """
+
+    def __init__(self, to: TextIO, *, is_raw: bool = False) -> None:
+        self._to = to
+        self._is_raw = is_raw
+        self._has_colours = to.isatty()
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._stripper = Stripper(keep_colours=self._has_colours)
+        self.is_at_line_start = True
+
+    def write(self, data: bytes) -> None:
+        """Show these bytes now. Raises what writing to `to` raises."""
+        if self._is_raw:
+            self._to.flush()
+            self._to.buffer.write(data)
+            self._to.buffer.flush()
+            self.is_at_line_start = data.endswith(b"\n") if data else self.is_at_line_start
+            return
+        self._show(self._stripper.feed(self._decoder.decode(data)))
+
+    def _show(self, text: str) -> None:
+        if not text:
+            return
+        self.is_at_line_start = text.endswith("\n")
+        encoding = getattr(self._to, "encoding", None) or "utf-8"
+        # A notebook's stream has no buffer, a C locale no "é": neither may end the following.
+        self._to.write(text.encode(encoding, "replace").decode(encoding))
+        self._to.flush()
+
+    def close(self) -> None:
+        """Show what was held back, as the stream is over."""
+        if self._is_raw:
+            return
+        self._show(self._stripper.feed(self._decoder.decode(b"", True)))
+        self._show(self._stripper.close())
+        if self._has_colours:
+            self._to.write(RESET)
+            self._to.flush()
