@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from outlast.artifacts import snapshot
+from outlast.artifacts.__main__ import main
 from outlast.artifacts.blobs import Blobs
 from outlast.artifacts.inside import open_beneath
 from outlast.artifacts.snapshot import Snapshot, checkout, load, plan, take
@@ -389,3 +390,19 @@ def test_progress_ends_at_the_total(source: Path, blobs: Blobs) -> None:
     told: list[tuple[int, int, str]] = []
     take(str(source), blobs, progress=lambda *args: told.append(args))
     assert told[-1] == (14, 14, "b.py")
+
+
+def test_the_plan_is_printed_one_name_a_line(
+    source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plant(source, "a.py", ".env", "evil\n\x1b[31mname")
+    assert main([str(source)]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out == [
+        "taken                7  a.py",
+        "taken                7  evil\\nname",
+        "left out                .env   (may hold secrets)",
+        "2 files, 14 bytes",
+    ]
+    assert main([str(source / "none")]) == 2
+    assert "there is no folder" in capsys.readouterr().err
