@@ -323,37 +323,31 @@ _NAMES = st.lists(
 )
 
 
+@pytest.fixture(scope="module")
+def hostile_root(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder where some texts lead to files, and others would lead out."""
+    base = Path(os.path.realpath(tmp_path_factory.mktemp("hostile")))
+    (base / "canary").write_text("secret")
+    (base / "root" / "a" / "b").mkdir(parents=True)
+    for name in ("file", "a/file", "a/b/file"):
+        (base / "root" / name).write_text("inside")
+    (base / "root" / "link").symlink_to("../canary")
+    (base / "root" / "folder").symlink_to("..")
+    (base / "root" / "a" / "up").symlink_to("../..")
+    (base / "root" / "magic").symlink_to("/proc/self/root")
+    os.mkfifo(base / "root" / "fifo")
+    return str(base / "root")
+
+
 @given(names=_NAMES, is_absolute=st.booleans())
-def test_no_text_leads_outside(names: list[str], is_absolute: bool) -> None:
-    root = _hostile_root()
+def test_no_text_leads_outside(hostile_root: str, names: list[str], is_absolute: bool) -> None:
     text = ("/" if is_absolute else "") + "/".join(names)
     try:
-        fd = open_beneath(root, text)
+        fd = open_beneath(hostile_root, text)
     except (Invalid, NotFound):
         return
-    assert os.path.realpath(f"/proc/self/fd/{fd}").startswith(root + "/")
+    assert os.path.realpath(f"/proc/self/fd/{fd}").startswith(hostile_root + "/")
     assert _content(fd) == "inside"
-
-
-_ROOTS: list[str] = []
-
-
-def _hostile_root() -> str:
-    if not _ROOTS:
-        import tempfile
-
-        base = Path(os.path.realpath(tempfile.mkdtemp(prefix="outlast-test-")))
-        (base / "canary").write_text("secret")
-        (base / "root" / "a" / "b").mkdir(parents=True)
-        for name in ("file", "a/file", "a/b/file"):
-            (base / "root" / name).write_text("inside")
-        (base / "root" / "link").symlink_to("../canary")
-        (base / "root" / "folder").symlink_to("..")
-        (base / "root" / "a" / "up").symlink_to("../..")
-        (base / "root" / "magic").symlink_to("/proc/self/root")
-        os.mkfifo(base / "root" / "fifo")
-        _ROOTS.append(str(base / "root"))
-    return _ROOTS[0]
 
 
 def test_folders_are_made_only_downwards(tree: Path) -> None:
