@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections.abc import Iterable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,7 @@ from outlast.store.chunks import Points, decode, joined
 from outlast.store.database import Database
 from outlast.store.series import Batch, Summary
 
+ROOT = Path(__file__).parent.parent.parent
 T0_NS = 1_700_000_000_000_000_000
 # The database outlives one example: each takes a run of its own. Examples are numbers from which
 # points are drawn: a smaller number isn't a simpler example, so there is no use in shrinking.
@@ -330,6 +334,48 @@ def test_a_transaction_that_is_undone_leaves_nothing(database: Database) -> None
     assert_same(read(database, run, "loss"), points)
     with database.read() as connection:
         assert [s.name for s in series.summaries(connection, [run])[run]] == ["loss"]
+
+
+WRITER = """
+import sys
+from outlast.store import series
+from outlast.store.database import Database
+from tests.store.test_series import batch_one, curve
+
+database = Database.open(sys.argv[1])
+for number in range(1000):
+    with database.write() as connection:
+        series.append(connection, 1, batch_one("loss", curve(700, first=700 * number, seed=number)))
+    print(number + 1, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_writer_leaves_whole_batches_and_no_other(database_url: str) -> None:
+    """Batches of 700: every twelfth seals a chunk, so a kill may hit a seal as well."""
+    database = Database.open(database_url)
+    for acknowledged in (1, 11, 12, 40):
+        with database.write() as connection:
+            series.delete(connection, 1)
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, database_url], stdout=subprocess.PIPE, cwd=ROOT
+        )
+        assert writer.stdout is not None
+        with writer, writer.stdout as lines:
+            for _ in range(acknowledged):
+                assert next(lines)
+            writer.kill()
+            acknowledged += len(lines.readlines())
+        with database.write() as connection:
+            if not database.is_sqlite:  # it may still be at work for the killed: wait for that
+                connection.execute(sa.text("LOCK TABLE series IN EXCLUSIVE MODE"))
+        found = read(database, 1, "loss")
+        batches, rest = divmod(len(found.values), 700)
+        assert rest == 0
+        assert batches in (acknowledged, acknowledged + 1)
+        assert_same(found, joined([curve(700, first=700 * at, seed=at) for at in range(batches)]))
+        assert summary(database, 1, "loss").n == len(found.values)
+    database.close()
 
 
 def test_many_series_in_one_batch(database: Database) -> None:
