@@ -702,3 +702,20 @@ def test_an_index_made_anew_has_the_same_rows(
     counts = {name: len(rows) for name, rows in before.items()}
     assert {name: len(rows) for name, rows in after.items()} == counts
     assert {name for name in before if name not in changing and counts[name]} >= {"manifest_files"}
+
+
+def test_a_run_is_not_over_before_all_that_it_logged_is_in(
+    ingest: Ingest, database: Database, tmp_path: Path
+) -> None:
+    run = Written(tmp_path)
+    run.start()
+    count = 150_000  # more than one call reads
+    run.log_metric("loss", *map(float, range(count)))
+    run.end()
+    seen = [ingest.run(run.folder)]
+    while seen[-1].more:
+        assert not seen[-1].state.outcome
+        seen.append(ingest.run(run.folder))
+    assert len(seen) > 1
+    assert seen[-1].state.outcome == "completed"
+    assert len(values(database, "run1", "loss")) == count

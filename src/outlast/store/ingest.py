@@ -165,8 +165,14 @@ def _news(folder: RunFolder, known: _Known | None) -> _News:
     spec = known.spec if known is not None else reading.load_spec(folder)
     before = known.offsets if known is not None else {}
     sizes = reading.sizes(folder)
+    decisions, events = _read_story(folder, sizes, before)
+    if reading.has_end(events):
+        sizes = reading.sizes(folder)  # what was logged up to the end is there by now
     chunks = _read_logged(folder, sizes, before)
-    state, instructions, story = _fold_story(folder, spec, known, sizes)
+    if any(chunk.more for chunk in chunks):
+        # A run isn't over before everything that it logged is in the index.
+        events = reading.without_end(events)
+    state, instructions, story = _fold_story(folder, spec, known, decisions, events)
     told = [reading.logged_news(chunk) for chunk in chunks]
     offsets = {
         chunk.journal: chunk.offset
@@ -213,19 +219,24 @@ class _Story(NamedTuple):
     oddities: list[Oddity]
 
 
-def _fold_story(
-    folder: RunFolder, spec: RunSpec, known: _Known | None, sizes: Mapping[str, int]
-) -> tuple[RunState, tuple[Instruction, ...], _Story]:
-    """The state after the new events and decisions, and their instructions."""
-    before = known.offsets if known is not None else {}
-    state = known.state if known is not None else initial(spec)
-    # Decisions first: an event that a decision has seen is then there when events are read.
+def _read_story(
+    folder: RunFolder, sizes: Mapping[str, int], before: Mapping[str, int]
+) -> tuple[Chunk, Chunk]:
+    """New decisions and events; decisions first: what one has seen is then there among events."""
     decisions, events = (
         reading.read(folder, name, before.get(name, 0), reading.STORY_BYTES)
         if sizes.get(name, 0) != before.get(name, 0)
         else Chunk(name, before.get(name, 0), before.get(name, 0), [], [], [])
         for name in (DECISIONS, EVENTS)
     )
+    return decisions, events
+
+
+def _fold_story(
+    folder: RunFolder, spec: RunSpec, known: _Known | None, decisions: Chunk, events: Chunk
+) -> tuple[RunState, tuple[Instruction, ...], _Story]:
+    """The state after the new events and decisions, and their instructions."""
+    state = known.state if known is not None else initial(spec)
     told, used = reading.merged(events, decisions)
     if used < decisions.offset:
         decisions = decisions._replace(offset=used, more=True)

@@ -95,6 +95,9 @@ class LoggedNews(NamedTuple):
     oddities: list[Oddity]
 
 
+# How the record of `run.events.Ended` begins; its writer puts the kind first.
+_END = b'{"k":"ended"'
+
 # --- files ---
 
 
@@ -167,6 +170,22 @@ def read(folder: RunFolder, journal: str, start: int, limit_bytes: int) -> Chunk
     has_moved = found.offset > start
     more = has_moved and found.offset < size_bytes
     return Chunk(journal, start, found.offset, found.bodies, found.ends, damaged, more)
+
+
+def has_end(events: Chunk) -> bool:
+    """Does the supervisor's last word stand among these events?"""
+    return any(body.startswith(_END) for body in events.bodies)
+
+
+def without_end(events: Chunk) -> Chunk:
+    """The events before the supervisor's last word; the rest is to be read again."""
+    for index, body in enumerate(events.bodies):
+        if body.startswith(_END):
+            offset = events.ends[index - 1] if index else events.start
+            return events._replace(
+                bodies=events.bodies[:index], ends=events.ends[:index], offset=offset, more=True
+            )
+    return events
 
 
 def _shrunk(journal: str, start: int, size_bytes: int, message: str) -> Chunk:
