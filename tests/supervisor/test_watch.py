@@ -188,6 +188,29 @@ def test_how_a_silent_owner_died_is_told(run: Run, owner: subprocess.Popen[bytes
     assert run.wait(ev.Exited).signal == signal.SIGKILL
 
 
+def test_what_an_owner_did_before_its_supervisor_was_there_counts(run: Run) -> None:
+    run.spec.update(kind="interactive", outputs=["model.bin"], created_ns=time.time_ns())
+    source = {"kind": "in_place", "folder": str(run.working)}
+    run.spec["source"] = source
+    run.working.joinpath("model.bin").write_text("new")
+    run.write([])
+    log(run, k="end", how="complete", message="", facts={}, t=1)
+    run.supervise("--mode", "watch", "--owner", str(os.getpid()), "1")
+    assert run.ended().outcome == "completed"
+    assert [entry["path"] for entry in run.manifest["files"]] == ["model.bin"]
+
+
+def test_what_was_there_before_an_interactive_run_is_foreign(
+    run: Run, owner: subprocess.Popen[bytes]
+) -> None:
+    old = run.working / "model.bin"
+    old.write_text("old")
+    second_later_ns = old.stat().st_ctime_ns + 10**9
+    watch(run, owner, outputs=["model.bin"], created_ns=second_later_ns)
+    run.ask(op="finish", how="complete")
+    assert run.ended().cause == "output_foreign"
+
+
 def test_canceled_from_outside_the_owner_lives(run: Run, owner: subprocess.Popen[bytes]) -> None:
     watch(run, owner)
     run.ask(op="stop")

@@ -17,6 +17,7 @@ from outlast.run.spec import Output, RunSpec
 
 OUTPUTS = "outputs"
 INVENTORY = "inventory.json"
+_CLOCK_TICK_NS = 10_000_000  # file times are those of the last tick: at most 10 ms behind the clock
 _LONGEST_PATH = 64  # folders deep; each costs a descriptor while it is walked
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _MAKE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -82,19 +83,29 @@ def signature(status: os.stat_result) -> Signature:
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def take_inventory(places: Iterable[Place], folder: RunFolder) -> Inventory:
-    """What is there now. Uploads are the script's own word and are never foreign."""
+def take_inventory(
+    places: Iterable[Place], folder: RunFolder, *, owner_since_ns: Optional[int] = None
+) -> Inventory:
+    """What is there now. Uploads are the script's own word and are never foreign.
+
+    An owner (of an interactive run) worked already while its supervisor was starting: what it
+    logged and what was written `owner_since_ns` or later is its own, not of before.
+    """
     inventory = Inventory({}, {}, {})
     for place in places:
         inventory.roots[place.path] = os.path.realpath(place.path)
         if place.origin != "upload":
             for item in walk(place, os.path.dirname(place.path), inventory):
-                if item.status is not None:
+                if item.status is not None and not _is_since(item.status, owner_since_ns):
                     inventory.files[item.path] = signature(item.status)
-    for entry in os.scandir(folder.path):
+    for entry in os.scandir(folder.path) if owner_since_ns is None else ():
         if entry.name.startswith(LOGGED_PREFIX) and entry.is_file(follow_symlinks=False):
             inventory.logged_bytes[entry.name] = entry.stat(follow_symlinks=False).st_size
     return inventory
+
+
+def _is_since(status: os.stat_result, since_ns: Optional[int]) -> bool:
+    return since_ns is not None and status.st_ctime_ns >= since_ns - _CLOCK_TICK_NS
 
 
 def save_inventory(folder: RunFolder, attempt: int, inventory: Inventory) -> None:

@@ -65,7 +65,10 @@ def _start(supervision: Supervision) -> None:
 
 def _take_inventory(supervision: Supervision) -> None:
     places = outputs.places(supervision.spec, supervision.folder, supervision.working)
-    supervision.inventory = outputs.take_inventory(places, supervision.folder)
+    owner_since_ns = supervision.spec.created_ns if supervision.assignment.is_interactive else None
+    supervision.inventory = outputs.take_inventory(
+        places, supervision.folder, owner_since_ns=owner_since_ns
+    )
     try:
         outputs.save_inventory(supervision.folder, supervision.attempt, supervision.inventory)
     except OSError as error:
