@@ -516,7 +516,8 @@ def purge(database: Database) -> int:
 
 def _purge_some(connection: Connection, key: int) -> bool:
     """Remove up to PURGED_AT_ONCE rows of a run; whether there may be more."""
-    series.delete(connection, key)
+    if series.purge(connection, key):
+        return True
     for table in (manifest_files, logged):
         if _purge_rows(connection, table, key):
             return True

@@ -1,13 +1,11 @@
 """What a run logged: summaries of its series, the points of one, and everything that is no number.
 
-Numbers that JSON doesn't have are the strings "nan", "inf" and "-inf". The binary form of a series,
-all little-endian: b"OLS1", the number of points (u64), then steps (i64), times in ns (i64) and
-values (f64), each as one block.
+Numbers that JSON doesn't have are the strings "nan", "inf" and "-inf". The binary form of a series
+is that of `store.chunks.to_binary`.
 """
 
 from __future__ import annotations
 
-import struct
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -22,7 +20,7 @@ from outlast.server.answers import json_answer, number
 from outlast.server.call import Call
 from outlast.server.route import BYTES, Route
 from outlast.store import runs, series
-from outlast.store.chunks import Points
+from outlast.store.chunks import Points, to_binary
 
 MAX_POINTS = 1_000_000
 ALL = "all"
@@ -94,7 +92,7 @@ def _answer(connection: Connection, run_id: str, query: Wanted) -> Response:
         count = _count(query.points)
         points = series.view(connection, key, query.name, count, query.first_step, query.last_step)
     if query.format == "binary":
-        return Response(_binary(points), 200, None, BYTES)
+        return Response(to_binary(*points), 200, None, BYTES)
     answer = {
         "name": query.name,
         "n": len(points.steps),
@@ -116,14 +114,6 @@ def _values(points: Points) -> list[float | str]:
     for index in np.flatnonzero(~np.isfinite(points.values)).tolist():
         values[index] = number(float(points.values[index]))
     return values
-
-
-def _binary(points: Points) -> bytes:
-    head = struct.pack("<4sQ", b"OLS1", len(points.steps))
-    columns = (
-        points.steps.astype("<i8"), points.times_ns.astype("<i8"), points.values.astype("<f8"),
-    )  # fmt: skip
-    return b"".join((head, *(column.tobytes() for column in columns)))
 
 
 async def values(call: Call) -> Response:
