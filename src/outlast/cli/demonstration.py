@@ -1,36 +1,56 @@
-"""`outlast demo`: two real runs, what they wait for and why, and where to look next."""
+"""`outlast demo`: two real runs, what they wait for and why, and where to look next.
+
+Every line that it shows of a run comes from the run or from the verb that it names.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
 import outlast
-from outlast.cli import follow, plot, show
+from outlast.cli import exits, follow, plot, show
+from outlast.cli.commands.compare import comparison
 from outlast.errors import Invalid
-from outlast.sdk import RunHandle, submit
+from outlast.sdk.handle import RunHandle
+from outlast.sdk.shown import Shown
+from outlast.sdk.submit import submit
 
 SCRIPTS = Path(outlast.__file__).parent / "demo"
 WIDTHS = (4, 32)
+NEXT = """
+What to look at next:
+  outlast ls                         these runs, and all others
+  outlast show {last}            all that is known of one
+  outlast outputs ls {last}      its model, evaluation and confusion matrix
+  outlast metrics {last} --plot  its curves
+  outlast run -- python your.py      your own script, supervised
+The scripts of this demo: {scripts}"""
 
 
 def demonstrate() -> int:
-    """Run it; 0 when both runs are Completed."""
+    """Run it; 0 when both runs are Completed. Ctrl-C ends the show, not the runs."""
     _require("sklearn", "matplotlib")
-    click.echo("Training two classifiers on 1,797 real scans of digits, one after the other:\n")
+    click.echo("Two small neural networks learn to read 1,797 scanned digits, as two runs:\n")
     runs = [_submit(hidden) for hidden in WIDTHS]
-    for handle in runs:
-        click.echo(f"  {handle.id}  hidden = {handle.fetch()['spec']['parameters']['hidden']}")
     for handle, hidden in zip(runs, WIDTHS, strict=True):
-        click.secho(f"\n── hidden = {hidden}: its output, live ──\n", bold=True)
-        _follow_until_waiting(handle)
-    click.secho("\n── compared (outlast compare) ──\n", bold=True)
-    _compare(runs)
-    return 0 if all(handle.status == "Completed" for handle in runs) else 1
+        click.echo(f"  {handle.id}  --hidden {hidden}")
+    try:
+        for handle, hidden in zip(runs, WIDTHS, strict=True):
+            _heading(f"outlast logs -f {handle.id}   (--hidden {hidden})")
+            _follow(handle)
+    except KeyboardInterrupt:
+        follow.say("the runs go on; see them by: outlast ls")
+        return exits.INTERRUPTED
+    _heading(f"outlast compare {runs[0].id} {runs[1].id}")
+    click.echo(comparison([handle.fetch() for handle in runs]))
+    _heading(f"outlast metrics {runs[1].id} accuracy --plot")
+    _plot(runs[1], "accuracy")
+    click.echo(NEXT.format(last=runs[1].id, scripts=SCRIPTS))
+    return exits.OK if all(handle.status == "Completed" for handle in runs) else exits.FAILED
 
 
 def _require(*modules: str) -> None:
@@ -42,6 +62,10 @@ def _require(*modules: str) -> None:
         )
 
 
+def _heading(text: str) -> None:
+    click.echo("\n" + show.bold(f"$ {text}"))
+
+
 def _submit(hidden: int) -> RunHandle:
     return submit(
         [sys.executable, "train.py", "--hidden", str(hidden)],
@@ -49,46 +73,27 @@ def _submit(hidden: int) -> RunHandle:
         name=f"digits-{hidden}",
         folder=SCRIPTS,
         parameters={"hidden": hidden},
-        outputs=["outputs/evaluation.json"],
+        outputs=["outputs/model.pkl", "outputs/evaluation.json"],
+        workspace=follow.workspace(),
     )
 
 
-def _follow_until_waiting(handle: RunHandle) -> None:
+def _follow(handle: RunHandle) -> None:
     """Show the output; when only the background evaluation is left, ask why it isn't over."""
     has_asked = False
-    stripped = follow.Shown(is_raw=False)
+    shown = Shown(sys.stdout)
     for piece in handle.follow_output():
-        stripped.write(piece.data)
-        if not has_asked and handle.fetch()["stage"] == "leftovers":
+        shown.write(piece.data)
+        if not has_asked and handle.state()[1]["stage"] == "leftovers":
             has_asked = True
-            click.secho(f"\n$ outlast why {handle.id}", bold=True)
+            _heading(f"outlast why {handle.id}")
             click.echo(show.explanation(handle.why()) + "\n")
-    stripped.close()
-    handle.wait(raise_on_error=False)
-    click.secho(f"\n$ outlast why {handle.id}", bold=True)
+    shown.close()
+    _heading(f"outlast why {handle.id}")
     click.echo(show.explanation(handle.why()))
 
 
-def _compare(runs: list[RunHandle]) -> None:
-    facts = [handle.fetch() for handle in runs]
-    rows = [_row(of) for of in facts]
-    click.echo(show.table(["RUN", "HIDDEN", "ACCURACY", "LOSS", "STATUS", "LASTED"], rows))
-    series = runs[-1].view("accuracy", points=400)
-    click.echo("\n" + plot.curve("accuracy", series["steps"], series["values"]))
-    last = runs[-1].id
-    click.echo(
-        f"""
-What to look at next:
-  outlast ls                         these runs
-  outlast show {last}            all that is known of one
-  outlast outputs ls {last}      the model, the evaluation, the confusion matrix
-  outlast metrics {last} --plot  its curves
-  outlast run -- python your.py      your own script, supervised"""
-    )
-
-
-def _row(facts: dict[str, Any]) -> list[str]:
-    last = {series["name"]: show.number(series["last"]) for series in facts["series"]}
-    hidden = str(facts["spec"]["parameters"]["hidden"])
-    status = show.status(facts)
-    return [facts["id"], hidden, last["accuracy"], last["loss"], status, show.lasted(facts)]
+def _plot(handle: RunHandle, name: str) -> None:
+    series = handle.view(name, points=4 * show.width())
+    values = series["values"]
+    click.echo(plot.curve(name, series["steps"], values, len(values), values[-1]))

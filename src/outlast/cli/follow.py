@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
-import codecs
 import json
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 import click
 
+from outlast import units
 from outlast.cli import exits, show
-from outlast.printable import Stripper
-from outlast.sdk.handle import RunHandle
+from outlast.errors import OutlastError, Trimmed
+from outlast.printable import printable
+from outlast.sdk.handle import WAIT_S, RunHandle
+from outlast.sdk.shown import Shown
 from outlast.sdk.workspace import Workspace
 
 # A second Ctrl-C within this time cancels.
 TWICE_S = 2.0
+# A run that starts within this time needn't say what it waits for.
+START_S = 1.0
+# When nothing is printed for so long, it is told once what the run waits for.
+QUIET_S = 5.0
+STARTED = frozenset(("Running", "Finalizing", "Completed", "Failed", "Canceled"))
+
+
+@cache
+def workspace() -> Workspace:
+    """The workspace of this command line."""
+    return Workspace(tell=say)
 
 
 def run(ref: str) -> RunHandle:
     """The run that `ref` names, in the workspace of this command."""
-    return Workspace().run(ref)
+    return workspace().run(ref)
 
 
 def ids(refs: Iterable[str]) -> list[str]:
@@ -30,89 +44,172 @@ def ids(refs: Iterable[str]) -> list[str]:
     return [run(ref).id for ref in refs]
 
 
+def say(text: str) -> None:
+    """One line beside the output: on stderr, so that what a command prints stays what it is."""
+    click.echo(f"outlast: {printable(text)}", err=True)
+
+
 def print_json(value: Any) -> None:
     """A document that is valid JSON whatever the run logged."""
-    click.echo(json.dumps(value, indent=1, ensure_ascii=not sys.stdout.isatty()))
+    text = json.dumps(value, indent=1, ensure_ascii=not sys.stdout.isatty(), allow_nan=False)
+    click.echo(text)
 
 
-def output(handle: RunHandle, start: int = 0, *, until_end: bool, raw: bool = False) -> int:
-    """Write what the run prints from `start` on; return the offset of the first byte not shown."""
-    shown = Shown(is_raw=raw)
-    for piece in handle.follow_output(start) if until_end else handle.output_so_far(start):
-        shown.write(piece.data)
-        start = piece.next
-    shown.close()
-    return start
+def plain(value: Any) -> Any:
+    """The value with NaN and infinities as texts, since JSON has none."""
+    if isinstance(value, float) and not (abs(value) < float("inf")):
+        return str(value)
+    if isinstance(value, dict):
+        return {name: plain(item) for name, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list) else value
 
 
-class Shown:
-    """Bytes of a run on this terminal: without what a terminal would obey, unless raw."""
+class Following:
+    """A run's output on this terminal, and where in it we are."""
 
-    def __init__(self, *, is_raw: bool) -> None:
-        self._is_raw = is_raw
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._stripper = Stripper(keep_colours=sys.stdout.isatty())
+    def __init__(self, handle: RunHandle, start: int = 0, *, is_raw: bool = False) -> None:
+        self.handle = handle
+        self.next = start
+        self._shown = Shown(sys.stdout, is_raw=is_raw)
+        self._told: set[tuple[str, str]] = set()
 
-    def write(self, data: bytes, *, is_last: bool = False) -> None:
-        if not self._is_raw:
-            data = self._stripper.feed(self._decoder.decode(data, is_last)).encode()
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+    def so_far(self) -> None:
+        """Show what is there."""
+        for piece in self.handle.output_so_far(self.next, on_trimmed=self._trimmed):
+            self._take(piece.data, piece.next)
+        self._shown.close()
 
-    def close(self) -> None:
-        self.write(b"", is_last=True)
-        sys.stdout.buffer.write(self._stripper.close().encode())
-        sys.stdout.buffer.flush()
+    def to_the_end(self) -> None:
+        """Show everything until the run is over; while nothing comes, say once what it waits for.
+
+        What was shown is shown, whatever this raises: call it again to go on.
+        """
+        self._until_started()
+        pieces = self.handle.follow_output(self.next, on_trimmed=self._trimmed, wait_s=QUIET_S)
+        for piece in pieces:
+            self._take(piece.data, piece.next)
+            if not piece.data and not piece.is_end:
+                self._tell(self.handle.state()[1])
+        self._shown.close()
+
+    def note(self, text: str) -> None:
+        """A line of Outlast's own amid the output."""
+        if not self._shown.is_at_line_start and sys.stdout.isatty():
+            click.echo()
+        say(text)
+
+    def _take(self, data: bytes, following: int) -> None:
+        self._shown.write(data)
+        self.next = following
+
+    def _until_started(self) -> None:
+        patient_until = time.monotonic() + START_S
+        version, state = self.handle.state()
+        while state["status"] not in STARTED:
+            left_s = patient_until - time.monotonic()
+            if left_s <= 0:
+                self._tell(state)
+            version, state = self.handle.state(version, wait_s=left_s if left_s > 0 else WAIT_S)
+
+    def _tell(self, state: Mapping[str, Any]) -> None:
+        standing = (state["status"], state["stage"])
+        if standing in self._told or state["status"] == "Running":
+            return
+        self._told.add(standing)
+        self.note(f"{self.handle.id}: {headline(self.handle)}")
+
+    def _trimmed(self, error: Trimmed) -> None:
+        gone = units.size(error.first - error.asked)
+        self.note(f"{gone} of the output were trimmed away; it goes on at offset {error.first}")
+
+
+def headline(handle: RunHandle) -> str:
+    """Why the run is as it is, in one sentence."""
+    try:
+        return str(handle.why()["headline"])
+    except OutlastError as error:
+        return f"{handle.status} (why isn't known: {error.message})"
 
 
 def tail_offset(handle: RunHandle, lines: int) -> int:
     """The offset where the last `lines` lines begin."""
-    data = b""
     end = start = handle.output_size()
+    data = b""
     while start > 0 and data.count(b"\n") <= lines:
-        start = max(0, start - (1 << 16))
-        data = b"".join(piece.data for piece in handle.output_so_far(start, end=end))
-    kept = data.split(b"\n")
-    is_whole = data.endswith(b"\n")
-    wanted = kept[-(lines + is_whole) :] if lines else []
-    return end - len(b"\n".join(wanted))
+        before, start = start, max(0, start - (1 << 16))
+        data = b"".join(piece.data for piece in handle.output_so_far(start, end=before)) + data
+    rows = data.splitlines(keepends=True) if b"\r" not in data else _rows(data)
+    return end - sum(map(len, rows[-lines:])) if lines > 0 else end
+
+
+def _rows(data: bytes) -> list[bytes]:
+    """Lines by "\\n" alone: a progress bar's carriage returns are within its line."""
+    rows = data.split(b"\n")
+    return [row + b"\n" for row in rows[:-1]] + ([rows[-1]] if rows[-1] else [])
 
 
 def to_the_end(handle: RunHandle) -> int:
     """Show the run until it is over, and exit as it did. Ctrl-C detaches; twice cancels."""
+    following = Following(handle)
     try:
-        output(handle, until_end=True)
-        handle.wait(raise_on_error=False)
+        following.to_the_end()
     except KeyboardInterrupt:
-        return _detached(handle)
-    return _tell_end(handle)
+        return _detached(following)
+    except BrokenPipeError:
+        say(f"nobody reads this any more; run {handle.id} goes on")
+        raise
+    return tell_end(handle)
 
 
-def _detached(handle: RunHandle) -> int:
-    click.echo(f"\nDetached; run {handle.id} goes on. Ctrl-C again cancels it.", err=True)
-    click.echo(f"Come back with: outlast logs -f {handle.id}", err=True)
-    deadline = time.monotonic() + TWICE_S
+def _detached(following: Following) -> int:
+    handle = following.handle
+    if sys.stderr.isatty():
+        click.echo(err=True)  # after the "^C" that the terminal shows
+    say(f"detached, run {handle.id} goes on.   Come back: outlast logs -f {handle.id}")
+    if not sys.stdin.isatty():
+        return exits.INTERRUPTED
+    say(f"Ctrl-C again within {TWICE_S:g} s cancels it; any line typed goes to the shell at once.")
+    if not _is_repeated():
+        return exits.INTERRUPTED
+    handle.cancel("Ctrl-C twice")
+    say(f"canceling {handle.id}")
     try:
-        while (left := deadline - time.monotonic()) > 0:
-            time.sleep(left)
+        following.to_the_end()
     except KeyboardInterrupt:
-        handle.cancel("Ctrl-C twice")
-        click.echo(f"Canceling {handle.id}.", err=True)
-        return until_over(handle)
-    return exits.INTERRUPTED
+        say(f"{handle.id} is being canceled.   See: outlast why {handle.id}")
+        return exits.INTERRUPTED
+    return tell_end(handle)
+
+
+def _is_repeated() -> bool:
+    """Does Ctrl-C come again soon? What is typed instead ends the wait, and stays for the shell."""
+    import select
+
+    try:
+        select.select([sys.stdin], [], [], TWICE_S)
+    except KeyboardInterrupt:
+        return True
+    return False
 
 
 def until_over(handle: RunHandle) -> int:
     """Wait for the end without showing output; exit as the run did."""
-    handle.wait(raise_on_error=False)
-    return _tell_end(handle)
+    try:
+        handle.wait(raise_on_error=False)
+    except KeyboardInterrupt:
+        return exits.INTERRUPTED  # the handle has said how to come back
+    return tell_end(handle)
 
 
-def _tell_end(handle: RunHandle) -> int:
+def tell_end(handle: RunHandle) -> int:
+    """Say on stderr how the run ended and what to look at; the exit code that stands for it."""
     facts = handle.fetch()
-    line = f"{handle.id} {show.status(facts)} after {show.lasted(facts) or '0 s'}"
-    if facts["status"] != "Completed" or facts["warnings"]:
-        message = facts["message"] or "; ".join(text for _, text in facts["warnings"])
-        line += f": {message}\n  see: outlast why {handle.id}"
-    click.echo(line, err=True)
-    return exits.of_run(facts)
+    code = exits.of_run(facts)
+    if code == exits.OK and not facts["warnings"]:
+        say(f"{handle.id} Completed in {show.lasted(facts) or '0 s'}")
+    else:
+        say(f"{handle.id} {headline(handle)}")
+        for _code, message in facts["warnings"]:
+            say(f"warning: {message}")
+        say(f"more by: outlast why {handle.id}")
+    return code

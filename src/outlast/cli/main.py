@@ -39,7 +39,7 @@ class Verbs(click.Group):
         try:
             return super().resolve_command(context, args)
         except click.UsageError as error:
-            from difflib import get_close_matches
+            from difflib import get_close_matches  # 3 ms that only a mistake pays
 
             near = get_close_matches(args[0], self.list_commands(context), 1)
             if not near:
@@ -77,6 +77,7 @@ def outlast(home: str | None) -> None:
     """
     if home is not None:
         os.environ["OUTLAST_HOME"] = str(Path(home).expanduser().absolute())
+        os.environ.pop("OUTLAST_URL", None)  # the workspace in this folder is meant
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,24 +85,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = outlast.main(arguments, prog_name="outlast", standalone_mode=False)
         sys.stdout.flush()
-        return code if isinstance(code, int) else 0
+        return code if isinstance(code, int) else exits.OK
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:
-        error.show()
-        return exits.USAGE
-    except click.Abort:
-        return exits.INTERRUPTED
-    except KeyboardInterrupt:
+        return _wrong_usage(error)
+    except (click.Abort, KeyboardInterrupt):
         return exits.INTERRUPTED
     except BrokenPipeError:
-        # The reader (head, less) has seen enough. Python would complain again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return exits.BROKEN_PIPE
+        return _nobody_reads()
     except OutlastError as error:
         if os.environ.get("OUTLAST_DEBUG"):
             raise
-        print(f"error: {printable(error.message)}", file=sys.stderr)
-        if error.hint:
-            print(f"  try: {printable(error.hint)}", file=sys.stderr)
+        _print_error(error.message, error.hint)
         return exits.of_error(error)
+    except OSError as error:
+        if os.environ.get("OUTLAST_DEBUG"):
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        _print_error(f"{where}{error.strerror or error}", None)
+        return exits.FAILED
+
+
+def _wrong_usage(error: click.ClickException) -> int:
+    context = getattr(error, "ctx", None)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()  # `outlast` alone: the help
+    else:
+        verb = context.command_path if context is not None else "outlast"
+        _print_error(error.format_message(), f"{verb} --help")
+    return exits.USAGE
+
+
+def _nobody_reads() -> int:
+    """The reader (head, less) has seen enough. Python would complain again at exit."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+    return exits.BROKEN_PIPE
+
+
+def _print_error(message: str, hint: str | None) -> None:
+    print(f"error: {printable(message)}", file=sys.stderr)
+    if hint:
+        print(f"  try: {printable(hint)}", file=sys.stderr)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -23,7 +23,7 @@ class Duration(click.ParamType[float]):
         try:
             return units.parse_duration(_field(param), value) if isinstance(value, str) else value
         except Invalid as error:
-            self.fail(error.message, param, context)
+            self.fail(f"{value!r}: {error.facts.get('remedy', error.message)}", param, context)
 
 
 class Size(click.ParamType[int]):
@@ -35,7 +35,7 @@ class Size(click.ParamType[int]):
         try:
             return units.parse_size(_field(param), value) if isinstance(value, str) else value
         except Invalid as error:
-            self.fail(error.message, param, context)
+            self.fail(f"{value!r}: {error.facts.get('remedy', error.message)}", param, context)
 
 
 class Pair(click.ParamType[tuple[str, str]]):
@@ -60,7 +60,14 @@ def listing(function: Function) -> Function:
         (
             click.option("--json", "as_json", is_flag=True, help="JSON, one document."),
             click.option("-q", "--quiet", is_flag=True, help="Ids only, one a line."),
-            click.option("-n", "--limit", default=20, show_default=True, help="At most so many."),
+            click.option(
+                "-n",
+                "--limit",
+                type=click.IntRange(1),
+                default=20,
+                show_default=True,
+                help="At most so many.",
+            ),
             click.option("--since", type=Duration(), help="Only of the last DURATION, as 2h."),
             click.option("--status", help="Only with this status, as Failed; several by commas."),
             click.option("-e", "--experiment", help="Only of this experiment."),
@@ -140,7 +147,7 @@ _ASKING: Sequence[Callable[[Any], Any]] = (
 )  # fmt: skip
 
 
-def request(asked: dict[str, Any]) -> dict[str, Any]:
+def request(asked: Mapping[str, Any]) -> dict[str, Any]:
     """The keywords of `outlast.submit` for these options; what wasn't given stays the default."""
     outputs: list[dict[str, Any]] = [{"path": path} for path in asked["outputs"]]
     for check in asked["checks"]:

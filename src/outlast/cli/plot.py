@@ -5,49 +5,57 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from outlast import units
 from outlast.cli import show
 from outlast.printable import one_line
 
 ROWS = 12
+LEAST_COLUMNS = 10
 # The dot at (column, row) of a Braille character, as its bit from U+2800 on.
 DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
+BRAILLE = 0x2800
+
+Point = tuple[int, float]
 
 
-def curve(name: str, steps: Sequence[int], values: Sequence[float | None]) -> str:
-    """The series as lines of text, as wide as the terminal; what isn't finite leaves a gap."""
-    points = [
-        (step, value)
-        for step, value in zip(steps, values, strict=True)
-        if isinstance(value, int | float) and math.isfinite(value)
-    ]
-    if not points:
-        return f"{one_line(name)}: no finite values"
-    low, high = min(value for _, value in points), max(value for _, value in points)
-    labels = [show.number(high), show.number(low)]
-    margin = max(map(len, labels))
-    columns = min(show.width(), 120) - margin - 3
-    grid = _grid(points, low, high, columns)
-    lines = [f"{one_line(name)}  (last {show.number(points[-1][1])}, {len(points):,} points)"]
-    for row, dots in enumerate(grid):
-        label = labels[0] if row == 0 else labels[1] if row == ROWS - 1 else ""
-        lines.append(f"{label:>{margin}} ┤{''.join(chr(0x2800 + bits) for bits in dots).rstrip()}")
-    first, last = str(points[0][0]), str(points[-1][0])
-    lines.append(f"{'':>{margin}}  {first}{last:>{columns - len(first)}}")
+def curve(name: str, steps: Sequence[int], values: Sequence[float], count: int, last: float) -> str:
+    """The series as lines of text, as wide as the terminal; what isn't finite leaves a gap.
+
+    `count` and `last` are of the whole series, of which `values` may be a part.
+    """
+    heading = f"{one_line(name)}   last {show.number(last)}, {units.count(count, 'point')}"
+    points = list(zip(steps, values, strict=True))
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
+        return f"{heading}\n  no finite value to draw"
+    low, high = min(finite), max(finite)
+    labels = {0: show.number(high), ROWS - 1: show.number(low)}
+    margin = max(map(len, labels.values()))
+    columns = max(LEAST_COLUMNS, min(show.width(), show.TEXT_COLUMNS) - margin - 3)
+    lines = [show.bold(heading)]
+    for row, dots in enumerate(_grid(points, low, high, columns)):
+        drawn = "".join(chr(BRAILLE + bits) if bits else " " for bits in dots).rstrip()
+        lines.append(f"{labels.get(row, ''):>{margin}} ┤{drawn}")
+    first, final = str(points[0][0]), str(points[-1][0])
+    lines.append(f"{'':>{margin}}  {first}{final:>{columns - len(first)}}")
     return "\n".join(lines)
 
 
-def _grid(
-    points: Sequence[tuple[int, float]], low: float, high: float, columns: int
-) -> list[list[int]]:
+def _grid(points: Sequence[Point], low: float, high: float, columns: int) -> list[list[int]]:
     grid = [[0] * columns for _ in range(ROWS)]
-    first, last = points[0][0], max(points[-1][0], points[0][0] + 1)
+    first = points[0][0]
+    span = max(points[-1][0] - first, 1)
     before: tuple[int, int] | None = None
     for step, value in points:
-        x = round((step - first) / (last - first) * (2 * columns - 1))
-        y = round((high - value) / (high - low or 1.0) * (4 * ROWS - 1))
-        for dot_x, dot_y in _line(before or (x, y), (x, y)):
-            grid[dot_y // 4][min(dot_x // 2, columns - 1)] |= DOTS[dot_x % 2][dot_y % 4]
-        before = (x, y)
+        if not math.isfinite(value):
+            before = None
+            continue
+        # Divided before subtracted: the span of two large floats may not be one.
+        height = (high / 2 - value / 2) / (high / 2 - low / 2) if high > low else 0.5
+        at = (round((step - first) / span * (2 * columns - 1)), round(height * (4 * ROWS - 1)))
+        for x, y in _line(before or at, at):
+            grid[y // 4][x // 2] |= DOTS[x % 2][y % 4]
+        before = at
     return grid
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -25,6 +24,10 @@ COLOURS = {
     "problem": "red",
     "warning": "yellow",
 }
+MARKS = {"problem": "✗", "warning": "!"}
+TEXT_COLUMNS = 100  # longer lines are hard to read, however wide the terminal
+LEAST_COLUMNS = 6  # what a column keeps of its text when all have to give way
+PIPED_COLUMNS = 100_000  # a table that isn't shown on a terminal is never cut
 
 
 def has_colour() -> bool:
@@ -37,14 +40,30 @@ def paint(text: str, kind: str) -> str:
     return click.style(text, fg=colour) if colour and has_colour() else text
 
 
+def bold(text: str) -> str:
+    return click.style(text, bold=True) if has_colour() else text
+
+
 def width() -> int:
     """Columns of the terminal; 80 where there is none."""
-    return shutil.get_terminal_size((80, 24)).columns
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdigit() and int(columns) > 0:
+        return int(columns)
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
 
 
 def age(t_ns: int) -> str:
-    """How long ago, as "12 s ago"; "" for never."""
-    return f"{units.duration(max(0, time.time_ns() - t_ns) / 1e9)} ago" if t_ns else ""
+    """How long ago, in its largest unit: "12 s", "3 m", "5 d"; "" for never."""
+    if not t_ns:
+        return ""
+    seconds = max(0, time.time_ns() - t_ns) / 1e9
+    for unit_s, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds >= unit_s:
+            return f"{int(seconds // unit_s)} {unit}"
+    return f"{int(seconds)} s"
 
 
 def lasted(row: Mapping[str, Any]) -> str:
@@ -55,15 +74,20 @@ def lasted(row: Mapping[str, Any]) -> str:
 
 
 def status(row: Mapping[str, Any]) -> str:
-    """The status with what it waits for, or why it failed: "Failed: exit_code"."""
-    more = row.get("cause") or row.get("stage") or ""
+    """The status with what it waits for, or why it failed: "Failed: exit code 3"."""
+    more = str(row.get("cause") or row.get("stage") or "").replace("_", " ")
+    if more == "exit code" and row.get("exit_code") is not None:
+        more = f"exit code {row['exit_code']}"
     mark = "!" if row.get("warnings") and row["status"] == "Completed" else ""
     return f"{row['status']}{mark}" + (
         f": {more}" if more and more != row["status"].lower() else ""
     )
 
 
-def command_text(command: Sequence[str]) -> str:
+def command_text(command: Sequence[str] | str) -> str:
+    """A command as one would type it."""
+    if isinstance(command, str):
+        return command
     import shlex
 
     return shlex.join(command)
@@ -76,67 +100,125 @@ def title(row: Mapping[str, Any], *, max_chars: int = 40) -> str:
 
 def metrics(row: Mapping[str, Any], *, most: int = 2) -> str:
     """The first few metrics as "loss=0.12 acc=0.9"."""
-    values = [(name, value) for name, value in (row.get("metrics") or {}).items()]
-    shown = [f"{one_line(name, max_chars=16)}={number(value)}" for name, value in values[:most]]
+    shown = [
+        f"{one_line(name, max_chars=16)}={short(metric['last'])}"
+        for name, metric in list((row.get("metrics") or {}).items())[:most]
+    ]
     return " ".join(shown)
 
 
 def number(value: Any) -> str:
-    return (
-        units.number(value)
-        if isinstance(value, int | float)
-        else one_line(str(value), max_chars=16)
+    """A measured value in at most 6 digits; "" for none."""
+    if value is None:
+        return ""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return units.number(value)
+    return one_line(str(value), max_chars=16)
+
+
+def short(value: Any) -> str:
+    """A measured value in at most 4 digits, for lists."""
+    return f"{value:.4g}" if isinstance(value, int | float) else number(value)
+
+
+# --- tables ---
+
+
+def columns_of(text: str) -> int:
+    """How many columns of a terminal the text takes: two for most of East Asia, none for marks."""
+    if text.isascii():
+        return len(text)
+    import unicodedata
+
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
+        for char in text
     )
 
 
+def fitted(text: str, columns: int) -> str:
+    """The text cut with "…" or filled with blanks to exactly so many columns."""
+    missing = columns - columns_of(text)
+    if missing >= 0:
+        return text + " " * missing
+    kept = text
+    while columns_of(kept) > columns - 1:
+        kept = kept[:-1]
+    return kept + "…" + " " * (columns - 1 - columns_of(kept))
+
+
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, paint_column: int = -1) -> str:
-    """Plain columns; the longest texts are cut so that a line fits the terminal."""
-    cells = [[printable(cell).replace("\n", " ") for cell in row] for row in [headings, *rows]]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
-    # Take from the widest column until the line fits; a piped table is never cut.
-    room = width() if sys.stdout.isatty() else 10_000
-    while sum(widths) + 2 * (len(widths) - 1) > room and max(widths) > 8:
-        widths[widths.index(max(widths))] -= 1
-    lines = []
-    for number_, row in enumerate(cells):
-        texts = []
-        for column, cell in enumerate(row):
-            cut = cell if len(cell) <= widths[column] else cell[: widths[column] - 1] + "…"
-            padded = cut.ljust(widths[column])
-            if column == paint_column and number_:
-                padded = paint(padded, cell.split(":")[0].rstrip("!"))
-            texts.append(padded)
-        lines.append("  ".join(texts).rstrip())
+    """Plain columns; the longest texts are cut so that a line fits the terminal.
+
+    Columns that are empty in every row are left out.
+    """
+    clean = [[" ".join(printable(cell).split()) for cell in row] for row in rows]
+    used = [n for n in range(len(headings)) if not clean or any(row[n] for row in clean)]
+    widths = _widths([headings, *clean], used)
+    lines = [_line([fitted(headings[n], widths[n]) for n in used])]
+    for row in clean:
+        cells = []
+        for column in used:
+            cell = fitted(row[column], widths[column])
+            kind = row[column].split(":")[0].rstrip("!") if column == paint_column else ""
+            cells.append(paint(cell, kind))
+        lines.append(_line(cells))
     return "\n".join(lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "  ".join(cells).rstrip()
+
+
+def _widths(rows: Sequence[Sequence[str]], used: Sequence[int]) -> dict[int, int]:
+    widths = {column: max(columns_of(row[column]) for row in rows) for column in used}
+    room = width() if sys.stdout.isatty() else PIPED_COLUMNS
+    excess = sum(widths.values()) + 2 * (len(used) - 1) - room
+    while excess > 0 and max(widths.values()) > LEAST_COLUMNS:
+        widest = max(widths, key=lambda column: widths[column])
+        widths[widest] -= 1
+        excess -= 1
+    return widths
+
+
+# --- why ---
 
 
 def explanation(why: Mapping[str, Any]) -> str:
     """A `why` answer as text: headline, then each finding with evidence and what to do."""
-    lines = [
-        click.style(printable(why["headline"]), bold=True)
-        if has_colour()
-        else printable(why["headline"])
-    ]
-    for finding in why["findings"]:
-        mark = {"problem": "✗", "warning": "!"}.get(finding["severity"], "•")
-        lines.append("")
-        lines += _wrapped(f"{mark} ", printable(finding["claim"]), finding["severity"])
+    headline = printable(why["headline"])
+    lines = _wrapped("", headline)
+    lines = [bold(line) for line in lines]
+    for number_, finding in enumerate(why["findings"]):
+        claim = printable(finding["claim"])
+        if number_ or claim.rstrip(".") != headline.rstrip("."):
+            mark = MARKS.get(finding["severity"], "•")
+            claimed = _wrapped(f"{mark} ", claim)
+            lines += ["", *(paint(line, finding["severity"]) for line in claimed)]
         for fact in finding["evidence"]:
-            place = f"  [{fact['journal']} @ {fact['offset']}]" if fact.get("journal") else ""
-            for number_, line in enumerate(printable(fact["text"]).splitlines() or [""]):
-                lines.append(f"    {line}{place if number_ == 0 else ''}")
+            lines += _evidence(fact)
         if finding.get("next"):
-            lines += _wrapped("  next: ", printable(finding["next"]), "")
+            lines += _wrapped("  next: ", printable(finding["next"]))
         if finding.get("command"):
             lines.append(f"  try:  {printable(finding['command'])}")
     return "\n".join(lines)
 
 
-def _wrapped(lead: str, text: str, kind: str) -> list[str]:
+def _evidence(fact: Mapping[str, Any]) -> list[str]:
+    text = printable(fact["text"])
+    if fact.get("journal") and fact.get("offset") is not None:
+        text += f"  [{printable(fact['journal'])} @ {fact['offset']}]"
+    lines = text.splitlines() or [""]
+    if len(lines) > 1:  # what was printed: as it was, for instance a traceback
+        return [f"    {line}" for line in lines]
+    return _wrapped("    ", text)
+
+
+def _wrapped(lead: str, text: str) -> list[str]:
     import textwrap
 
-    lines = textwrap.wrap(
-        text, max(40, min(width(), 100)), initial_indent=lead, subsequent_indent=" " * len(lead),
+    columns = max(40, min(width(), TEXT_COLUMNS))
+    return textwrap.wrap(
+        text, columns, initial_indent=lead, subsequent_indent=" " * len(lead),
         break_long_words=False, break_on_hyphens=False,
-    )  # fmt: skip
-    return [paint(line, kind) for line in lines]
+    ) or [lead.rstrip()]  # fmt: skip

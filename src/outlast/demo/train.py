@@ -47,7 +47,8 @@ def main() -> None:
         accuracy = accuracy_score(test_y, model.predict(test_x))
         run.log("loss", loss, step=epoch)
         run.log("accuracy", accuracy, step=epoch)
-        print(f"epoch {epoch:2d}  loss {loss:.4f}  accuracy {accuracy:.4f}")
+        if epoch % 5 == 0:
+            print(f"epoch {epoch:2d}  loss {loss:.4f}  accuracy {accuracy:.4f}")
 
     picture = ConfusionMatrixDisplay.from_predictions(test_y, model.predict(test_x))
     run.log_image("confusion", plot=picture.figure_)

@@ -112,13 +112,22 @@ class RunHandle:
         """The state now, then each time it is another, until the run is over; see run.state."""
         version: int | None = None
         while True:
-            wait_s = WAIT_S if version is not None else 0
-            answer = self._get("/state", version=version, wait=wait_s, patience_s=FOLLOW_PATIENCE_S)
-            if answer["version"] != version:
-                yield answer["state"]
-            if answer["state"]["status"] in TERMINAL:
+            found, state = self.state(version, wait_s=WAIT_S)
+            if found != version:
+                yield state
+            if state["status"] in TERMINAL:
                 return
-            version = answer["version"]
+            version = found
+
+    def state(
+        self, version: int | None = None, *, wait_s: float = 0.0
+    ) -> tuple[int, dict[str, Any]]:
+        """The version and the state: as soon as that isn't `version`, else after `wait_s`."""
+        seconds = wait_s if version is not None else 0.0
+        answer = self._get(
+            "/state", version=version, wait=f"{seconds:g}", patience_s=FOLLOW_PATIENCE_S
+        )
+        return answer["version"], answer["state"]
 
     def watch(self, on_change: Callable[[dict[str, Any]], None]) -> None:
         """Call `on_change(state)` with each of `states`."""
@@ -149,11 +158,24 @@ class RunHandle:
                 on_trimmed(error)
                 start = error.first
 
-    def output_so_far(self, start: int = 0, *, end: int | None = None) -> Iterator[Piece]:
-        """What the run has printed by now, from offset `start` to `end`."""
+    def output_so_far(
+        self,
+        start: int = 0,
+        *,
+        end: int | None = None,
+        on_trimmed: Callable[[Trimmed], None] | None = None,
+    ) -> Iterator[Piece]:
+        """What the run has printed by now, from `start` to `end`; raises as follow_output."""
         while end is None or start < end:
             limit = MAX_PIECE_BYTES if end is None else min(MAX_PIECE_BYTES, end - start)
-            piece = self.connection.piece(f"{self._path}/output", start, limit_bytes=limit)
+            try:
+                piece = self.connection.piece(f"{self._path}/output", start, limit_bytes=limit)
+            except Trimmed as error:
+                if on_trimmed is None:
+                    raise
+                on_trimmed(error)
+                start = error.first
+                continue
             if not piece.data:
                 return
             yield piece

@@ -86,22 +86,19 @@ def submit(
     connection = workspace.connection
     try:
         row = connection.post("/api/runs", {"spec": spec, "launch": launch}, repeat=True)
-    except Conflict:
-        # An id that was made here can only be taken by the first of two tries.
-        if id is not None:
+    except Conflict as error:
+        # Of two tries the first was carried out, and only its answer was lost.
+        if not error.facts.get("is_repeated"):
             raise
-        row = _queued(RunHandle(connection, spec["id"]))
+        row = _queued(RunHandle(connection, spec["id"]), error)
     return RunHandle(connection, row["id"], row)
 
 
-def _queued(handle: RunHandle) -> dict[str, Any]:
+def _queued(handle: RunHandle, conflict: Conflict) -> dict[str, Any]:
     try:
         return handle.fetch()
     except NotFound:
-        raise Conflict(
-            f"run {handle.id} was begun and is not there: the server stopped in between",
-            hint="submit it again",
-        ) from None
+        raise conflict from None
 
 
 def _umask() -> int:

@@ -82,7 +82,10 @@ class Connection:
     def post(
         self, path: str, body: Mapping[str, Any] | None = None, *, repeat: bool = False
     ) -> Any:
-        """The JSON answer of a POST; `repeat` only where doing it twice is doing it once."""
+        """The JSON answer of a POST; `repeat` only where doing it twice is doing it once.
+
+        An error has the fact `is_repeated`: an earlier try may have been carried out.
+        """
         return json.loads(self._request("POST", path, body or {}, repeat=repeat).data)
 
     def patch(self, path: str, body: Mapping[str, Any]) -> Any:
@@ -168,8 +171,9 @@ class Connection:
                     outage.is_over(self.address)
                     return _Answer(answer.headers, data)
                 error = error_of(answer.status, data, path)
+                error.facts["is_repeated"] = outage.has_begun
                 if answer.status not in BUSY or not (repeat or answer.status == 429):
-                    raise error
+                    break
                 reason = error.message
                 retry_after_s = _seconds(answer.getheader("Retry-After", ""))
             except (OSError, http.client.HTTPException) as broken:
@@ -181,8 +185,13 @@ class Connection:
                         "carried out is unknown",
                         hint="outlast ls",
                     ) from None
+            except BaseException:
+                # Ctrl-C between a request and its answer: the next request needs a new connection.
+                self.close()
+                raise
             outage.pause(reason, retry_after_s, self.address)
             self._relocate(outage.lasted_s)
+        raise error
 
     def _send(
         self, method: str, path: str, body: Any, wait_s: float, headers: Mapping[str, str]
@@ -232,6 +241,10 @@ class _Outage:
         self._pause_s = FIRST_PAUSE_S
         self._began = 0.0  # at the first failure: the time before was spent waiting for news
         self._is_told = False
+
+    @property
+    def has_begun(self) -> bool:
+        return self._began > 0
 
     @property
     def lasted_s(self) -> float:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +15,14 @@ from typing import NamedTuple
 import click
 
 from outlast import units
-from outlast.cli import exits, show
+from outlast.cli import exits, follow, show
+from outlast.errors import OutlastError
+from outlast.transport.address import find
+from outlast.transport.connection import Connection
 
 LOW_DISK_BYTES = 2 << 30
+ANSWER_S = 5.0
+MOST_SKEW_S = 2.0
 
 
 class Check(NamedTuple):
@@ -30,10 +37,8 @@ class Check(NamedTuple):
 @click.command()
 def command() -> int:
     """Look at what Outlast needs here, and say what to do where something is missing."""
-    from outlast.sdk import Workspace
-
     bad = 0
-    for check in _checks(Workspace().home):
+    for check in _checks(follow.workspace().home):
         mark = show.paint("ok ", "Completed") if check.is_well else show.paint("!! ", "problem")
         click.echo(f"{mark} {check.name:<12} {check.text}")
         if not check.is_well:
@@ -47,10 +52,11 @@ def _checks(home: Path) -> Iterator[Check]:
     yield _workspace(home)
     yield _disk(home)
     yield _server(home)
+    yield _port(home)
     yield _inotify()
     yield _pidfd()
     yield _memory_evidence()
-    yield _clock()
+    yield _clock(home)
     yield _tool("git", "to note the commit of a run", "install git")
     yield _tool("py-spy", "to see what a silent run does", "pip install 'outlast[pyspy]'")
 
@@ -72,11 +78,36 @@ def _disk(home: Path) -> Check:
 
 
 def _server(home: Path) -> Check:
-    from outlast.transport.connection import find
-
     server = find(home)
-    text = f"{server.url}, pid {server.pid}" if server else "none (started when it is needed)"
-    return Check("server", True, text)
+    if server is None:
+        return Check("server", True, "none runs (it is started when it is needed)")
+    line = Connection(server, patience_s=ANSWER_S)
+    try:
+        line.get("/api/status")
+    except OutlastError as error:
+        remedy = f"look at {home / 'server.log'}, then: outlast down"
+        return Check("server", False, f"pid {server.pid} lives; {error.message}", remedy)
+    finally:
+        line.close()
+    return Check("server", True, f"{server.url}, pid {server.pid}")
+
+
+def _port(home: Path) -> Check:
+    from outlast import config
+
+    settings = config.load()
+    if find(home) is not None:
+        return Check("port", True, "the server has one")
+    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            text = f"{settings.host}:{settings.port}: {error.strerror}"
+            is_default = config.sources()["port"].source == "default"
+            return Check("port", is_default, f"{text}{'; the next free one serves' * is_default}",
+                         "choose another by OUTLAST_PORT")  # fmt: skip
+    return Check("port", True, f"{settings.host}:{settings.port} is free")
 
 
 def _inotify() -> Check:
@@ -104,10 +135,20 @@ def _memory_evidence() -> Check:
     return Check("cgroup", True, "none: memory limits are kept by looking every 0.5 s")
 
 
-def _clock() -> Check:
-    # The start of the boot by two clocks; a far-off wall clock shows in every listing.
-    year = time.gmtime().tm_year
-    return Check("clock", 2024 <= year < 2100, time.strftime("%F %T %Z"), "set the machine's clock")
+def _clock(home: Path) -> Check:
+    """The machine's clock beside that of the file system, which may be another machine's."""
+    text = time.strftime("%F %T %Z")
+    if not 2024 <= time.gmtime().tm_year < 2100:
+        return Check("clock", False, text, "set the machine's clock")
+    if not home.is_dir() or not os.access(home, os.W_OK):
+        return Check("clock", True, text)
+    with tempfile.TemporaryFile(dir=home) as file:
+        file.write(b"now")
+        file.flush()
+        skew_s = abs(os.fstat(file.fileno()).st_mtime - time.time())
+    is_well = skew_s < MOST_SKEW_S
+    shown = text if is_well else f"{text}; the disk's clock differs by {units.duration(skew_s)}"
+    return Check("clock", is_well, shown, "let both machines follow a time server")
 
 
 def _tool(name: str, purpose: str, remedy: str) -> Check:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from outlast.cli import follow
+
 
 @click.command()
 def command() -> None:
     """Stop the workspace's server. Runs go on; a server started later takes them up again."""
-    from outlast.sdk import Workspace
     from outlast.sdk.start import stop
 
-    home = Workspace().home
+    home = follow.workspace().home
     click.echo("stopped; runs go on" if stop(home) else f"no server runs on {home}")

@@ -10,12 +10,25 @@ from outlast.cli import follow
 @click.command()
 @click.argument("run", default="@last")
 @click.option("-f", "--follow", "is_followed", is_flag=True, help="Go on until the run is over.")
-@click.option("--from", "start", type=int, default=0, help="Begin at this byte offset.")
-@click.option("--tail", type=int, help="Begin so many lines before the end.")
+@click.option(
+    "--from", "start", type=click.IntRange(min=0), default=0, help="Begin at this byte offset."
+)
+@click.option(
+    "-n",
+    "--tail",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Begin so many lines before the end.",
+)
 @click.option("--raw", is_flag=True, help="The bytes as they are, control characters included.")
 def command(run: str, is_followed: bool, start: int, tail: int | None, raw: bool) -> None:
     """Show what RUN printed (stdout and stderr, in order). Ctrl-C leaves the run alone."""
     handle = follow.run(run)
     if tail is not None:
         start = follow.tail_offset(handle, tail)
-    follow.output(handle, start, until_end=is_followed, raw=raw)
+    following = follow.Following(handle, start, is_raw=raw)
+    if not is_followed:
+        following.so_far()
+        return
+    following.to_the_end()
+    follow.tell_end(handle)

@@ -7,14 +7,22 @@ import click
 from outlast import units
 from outlast.cli import follow, show
 from outlast.cli.exits import FAILED
+from outlast.printable import one_line
 
 
-@click.group(invoke_without_command=True)
-@click.pass_context
-def command(context: click.Context) -> None:
+class ListingByDefault(click.Group):
+    """`outlast outputs RUN` means `outlast outputs ls RUN`."""
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        is_verb = args[0] in self.commands or args[0].startswith("-")
+        return super().resolve_command(context, args if is_verb else ["ls", *args])
+
+
+@click.group(cls=ListingByDefault)
+def command() -> None:
     """What a run produced: files, each with its size and sha256."""
-    if context.invoked_subcommand is None:
-        click.echo(context.get_help())
 
 
 @command.command("ls")
@@ -27,7 +35,7 @@ def ls(run: str, as_json: bool) -> None:
         follow.print_json(files)
         return
     if not files:
-        click.echo("no stored outputs   (a run's outputs are stored when it ends)")
+        click.echo("no stored outputs   (they are stored when the run ends)")
         return
     rows = [[file["path"], units.size(file["size_bytes"]), file["sha256"][:12]] for file in files]
     click.echo(show.table(["PATH", "SIZE", "SHA256"], rows))
@@ -55,8 +63,10 @@ def verify(run: str) -> int:
     """Hash each stored file of RUN again and compare."""
     problems = follow.run(run).verify()
     for problem in problems:
-        click.echo(show.paint(f"{problem['path']}: {problem['problem']}", "problem"))
-    click.echo("every stored file is whole" if not problems else "", nl=not problems)
+        text = one_line(f"{problem['path']}: {problem['problem']}")
+        click.echo(show.paint(text, "problem"))
+    if not problems:
+        click.echo("every stored file is whole")
     return FAILED if problems else 0
 
 

@@ -10,13 +10,14 @@ from typing import Any
 
 import click
 
-from outlast.cli import follow
-from outlast.cli.options import AskingCommand, asking, request
+from outlast.cli import exits, follow
+from outlast.cli.options import AskingCommand, asking
+from outlast.cli.submitting import submitted
 
 
 @click.command(
     cls=AskingCommand,
-    context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False},
+    context_settings={"allow_interspersed_args": False},
 )
 @asking
 @click.option("-d", "--detach", is_flag=True, help="Print the run's id and return at once.")
@@ -26,10 +27,8 @@ def command(command_: tuple[str, ...], detach: bool, **asked: Any) -> int:
 
     Ctrl-C detaches and the run goes on; twice within 2 s cancels it. Exits as COMMAND did.
     """
-    from outlast.sdk import submit
-
-    run = submit(list(command_), in_place=True, after=follow.ids(asked["after"]), **request(asked))
+    run = submitted(command_, asked, in_place=True)
     if detach:
         click.echo(run.id)
-        return 0
+        return exits.OK
     return follow.to_the_end(run)

@@ -8,7 +8,11 @@ import click
 
 from outlast import units
 from outlast.cli import follow, show
-from outlast.printable import printable
+from outlast.printable import one_line
+
+METRICS_SHOWN = 20
+PAINTED = frozenset(("status", "warning"))
+KINDS = {"warning": "warning"}
 
 
 @click.command()
@@ -22,7 +26,10 @@ def command(run: str, as_json: bool) -> None:
         return
     for name, text in _lines(facts):
         if text:
-            click.echo(f"{name:<12}{printable(text)}")
+            line = f"{name:<12}{one_line(text, max_chars=2000)}"
+            click.echo(
+                show.paint(line, KINDS.get(name, facts["status"])) if name in PAINTED else line
+            )
     click.echo(f"\nnext: outlast logs {facts['id']}   outlast why {facts['id']}")
 
 
@@ -32,10 +39,10 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     git = spec.get("git") or {}
     lines = [
         ("run", facts["id"] + (f"  ({facts['name']})" if facts["name"] else "")),
-        ("status", show.paint(show.status(facts), facts["status"])),
+        ("status", show.status(facts)),
         ("message", facts["message"]),
         ("experiment", facts["experiment"]),
-        ("command", show.command_text(facts["command"])),
+        ("command", show.command_text(spec.get("command") or facts["command"])),
         ("folder", f"{source['folder']} ({source['kind']})" if source else ""),
         (
             "git",
@@ -45,7 +52,7 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ),
         (
             "created",
-            show.age(facts["created_ns"])
+            f"{show.age(facts['created_ns'])} ago"
             + (f" by {facts['created_by']}" if facts["created_by"] else ""),
         ),
         ("lasted", show.lasted(facts)),
@@ -58,19 +65,14 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("parameters", _pairs(spec.get("parameters") or {})),
         ("properties", _pairs(facts["properties"])),
     ]
-    lines += [("warning", show.paint(message, "warning")) for _, message in state["warnings"]]
-    for series in facts["series"][:20]:
-        lines.append(
-            (
-                "metric",
-                f"{series['name']} = {_last(series)}   ({units.count(series['n'], 'point')})",
-            )
-        )
-    return lines
-
-
-def _last(series: dict[str, Any]) -> str:
-    return show.number(series["last"]) if series["last"] is not None else "nan"
+    lines += [("children", " ".join(facts["children"]))]
+    lines += [("warning", message) for _, message in facts["warnings"]]
+    shown = list(facts["series"].items())[:METRICS_SHOWN]
+    for name, metric in shown:
+        points = units.count(metric["n"], "point")
+        lines.append(("metric", f"{one_line(name)} = {show.number(metric['last'])}   ({points})"))
+    more = len(facts["series"]) - len(shown)
+    return [*lines, ("", f"and {more} more: outlast metrics {facts['id']}")] if more else lines
 
 
 def _pairs(values: dict[str, Any]) -> str:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import click
 
+from outlast import units
 from outlast.cli import follow, show
-from outlast.cli.exits import UNREACHABLE
+from outlast.cli.exits import OK, UNREACHABLE
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="JSON.")
 def command(as_json: bool) -> int:
     """Show the workspace's server, its slots and its queue; starts nothing."""
-    from outlast.sdk import Workspace
-    from outlast.transport.connection import find
-
-    workspace = Workspace()
-    if find(workspace.home) is None:
+    workspace = follow.workspace()
+    if workspace.server() is None:
         if as_json:
             follow.print_json({"is_running": False, "workspace": str(workspace.home)})
         else:
@@ -28,9 +26,17 @@ def command(as_json: bool) -> int:
         return 0
     click.echo(f"server     {status['url']}   pid {status['pid']}   version {status['version']}")
     click.echo(f"workspace  {status['workspace']}")
-    click.echo(f"up         since {show.age(status['started_ns'])}")
+    click.echo(f"up         {show.age(status['started_ns'])}")
     total, free = status["slots"]["total"], status["slots"]["free"]
     click.echo(f"cpus       {free['cpus']:g} of {total['cpus']:g} free")
-    for waiting in status["queue"]:
-        click.echo(f"waiting    {waiting['id']}   {waiting['waits_for']}")
-    return 0
+    memory = units.size(free["memory_bytes"])
+    click.echo(f"memory     {memory} of {units.size(total['memory_bytes'])} free to be asked for")
+    if total["gpus"]:
+        click.echo(f"gpus       {len(free['gpus'])} of {len(total['gpus'])} free")
+    if status["queue"]:
+        rows = [
+            [waiting["id"], show.age(waiting["since_ns"]), waiting["waits_for"]]
+            for waiting in status["queue"]
+        ]
+        click.echo("\n" + show.table(["WAITING", "SINCE", "FOR"], rows))
+    return OK

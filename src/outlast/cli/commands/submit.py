@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from outlast.cli import follow
-from outlast.cli.options import AskingCommand, asking, request
+from outlast.cli.options import AskingCommand, asking
+from outlast.cli.submitting import submitted
 
 
 @click.command(cls=AskingCommand, context_settings={"allow_interspersed_args": False})
@@ -17,9 +18,7 @@ from outlast.cli.options import AskingCommand, asking, request
 @click.argument("command_", metavar="-- COMMAND...", nargs=-1, required=True)
 def command(command_: tuple[str, ...], is_followed: bool, is_awaited: bool, **asked: Any) -> int:
     """Queue COMMAND to run on a snapshot of the folder; print the run's id."""
-    from outlast.sdk import submit
-
-    run = submit(list(command_), after=follow.ids(asked["after"]), **request(asked))
+    run = submitted(command_, asked, in_place=False)
     click.echo(run.id)
     if is_followed:
         return follow.to_the_end(run)

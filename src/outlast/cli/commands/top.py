@@ -23,12 +23,13 @@ def command(run: str, as_json: bool) -> None:
     rows = [
         [
             str(process["pid"]),
-            str(process["ppid"]),
+            str(process["parent"]),
             process["state"],
             units.duration(process["cpu_s"]),
             units.size(process["rss_bytes"]),
+            str(process["threads"]),
             process["command"],
         ]
         for process in processes
     ]
-    click.echo(show.table(["PID", "PARENT", "STATE", "CPU", "MEMORY", "COMMAND"], rows))
+    click.echo(show.table(["PID", "PARENT", "STATE", "CPU", "MEMORY", "THREADS", "COMMAND"], rows))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from outlast.cli import follow
+
 
 @click.command()
 @click.option("-d", "--detach", is_flag=True, help="Return when it is ready; it goes on.")
@@ -11,15 +13,19 @@ import click
 @click.option("--port", type=int, help="Port [8686].")
 def command(detach: bool, host: str | None, port: int | None) -> int:
     """Start the workspace's server, here or with --detach in the background."""
-    from outlast.sdk import Workspace
     from outlast.sdk.start import start
-    from outlast.transport.connection import find
+    from outlast.transport.address import find
 
-    home = Workspace().home
-    flags = [*(["--host", host] if host else []), *(["--port", str(port)] if port else [])]
+    home = follow.workspace().home
+    flags = [
+        *(["--host", host] if host else []),
+        *(["--port", str(port)] if port is not None else []),
+    ]
     if detach:
         was_there = find(home) is not None
         server = start(home, flags)
+        if was_there and flags:
+            follow.say("a server runs already; it keeps its address (outlast down stops it)")
         click.echo(f"{'runs already' if was_there else 'ready'}: {server.url}   pid {server.pid}")
         return 0
     from outlast.server.process import main

@@ -7,15 +7,13 @@ import platform
 import click
 
 from outlast import __version__
+from outlast.cli import follow
 
 
 @click.command()
 def command() -> None:
     """Print the version, and that of the workspace's server when one runs."""
-    from outlast.sdk import Workspace
-    from outlast.transport.connection import find
-
     click.echo(f"outlast {__version__}   Python {platform.python_version()}")
-    server = find(Workspace().home)
-    if server is not None:
+    server = follow.workspace().server()
+    if server is not None and server.pid:
         click.echo(f"server {server.version}   {server.url}   pid {server.pid}")
