@@ -200,6 +200,21 @@ def test_what_an_owner_did_before_its_supervisor_was_there_counts(run: Run) -> N
     assert [entry["path"] for entry in run.manifest["files"]] == ["model.bin"]
 
 
+@needs_status
+def test_an_owner_hands_over_how_it_ended_before_its_supervisor_was_there(run: Run) -> None:
+    owner = subprocess.Popen(["sh", "-c", "exit 3"])
+    pidfd = os.pidfd_open(owner.pid)
+    owner.wait()
+    run.spec["kind"] = "interactive"
+    run.write([])
+    log(run, k="end", how="exit", message="", facts={}, t=1)
+    given = ("--mode", "watch", "--owner", str(owner.pid), "1", "--owner-fd", str(pidfd))
+    run.supervise(*given, pass_fds=(pidfd,))
+    os.close(pidfd)
+    ended = run.ended()
+    assert (ended.cause, run.wait(ev.Exited).code) == ("exit_code", 3)
+
+
 def test_what_was_there_before_an_interactive_run_is_foreign(
     run: Run, owner: subprocess.Popen[bytes]
 ) -> None:

@@ -141,16 +141,33 @@ def _watch(folder: RunFolder) -> Any:
         "watch",
     ]
     command += ["--owner", str(me.pid), str(me.start_ticks)]
+    pidfd = _own_pidfd()
+    command += ["--owner-fd", str(pidfd)] if pidfd >= 0 else []
     environ = {key: value for key, value in os.environ.items() if not key.startswith("OUTLAST_RUN")}
-    with open(folder.file(names.SUPERVISOR_LOG), "ab") as log:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env={**environ, "OUTLAST_DETACHED": "1"},
-            start_new_session=True,
-        )
+    try:
+        with open(folder.file(names.SUPERVISOR_LOG), "ab") as log:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**environ, "OUTLAST_DETACHED": "1"},
+                start_new_session=True,
+                pass_fds=(pidfd,) if pidfd >= 0 else (),
+            )
+    finally:
+        if pidfd >= 0:
+            os.close(pidfd)
+
+
+def _own_pidfd() -> int:
+    """Tells how this process ends, even to a supervisor that starts after that; -1: no pidfds."""
+    from outlast.supervisor.kernel import open_pidfd
+
+    try:
+        return open_pidfd(os.getpid())
+    except OSError:
+        return -1
 
 
 def _user() -> str:

@@ -15,7 +15,7 @@ from outlast.run.spec import RunSpec
 MODES = ("command", "watch", "adopt", "resume")
 USAGE = (
     "usage: python -I -S outlast/supervisor/__main__.py FOLDER --attempt N"
-    " [--mode command|watch|adopt] [--owner PID START_TICKS]"
+    " [--mode command|watch|adopt] [--owner PID START_TICKS] [--owner-fd PIDFD]"
 )
 _DEFAULT_UMASK = 0o022
 # Never handed to a job: who holds them may act for the user.
@@ -41,6 +41,9 @@ class Assignment(NamedTuple):
     mode: str
     owner: Optional[Tuple[int, int]]  # pid and start time in ticks, of an interactive run
     spec: RunSpec
+    owner_fd: int = (
+        -1
+    )  # inherited from the owner: tells its end even if that comes before our start
 
     @property
     def is_interactive(self) -> bool:
@@ -50,7 +53,7 @@ class Assignment(NamedTuple):
 def read_arguments(arguments: List[str]) -> Assignment:
     """The assignment that the command line names. Raises Invalid, or OSError for the spec."""
     words = list(arguments)
-    path, attempt, mode, owner = "", 0, "command", None
+    path, attempt, mode, owner, owner_fd = "", 0, "command", None, -1
     try:
         while words:
             word = words.pop(0)
@@ -60,6 +63,8 @@ def read_arguments(arguments: List[str]) -> Assignment:
                 mode = words.pop(0)
             elif word == "--owner":
                 owner = (int(words.pop(0)), int(words.pop(0)))
+            elif word == "--owner-fd":
+                owner_fd = int(words.pop(0))
             elif path or word.startswith("-"):
                 raise ValueError(word)
             else:
@@ -71,7 +76,7 @@ def read_arguments(arguments: List[str]) -> Assignment:
     folder = RunFolder(path)
     with open(folder.file(names.SPEC), "rb") as file:
         spec = RunSpec.from_dict(json.load(file))
-    return Assignment(folder, attempt, mode, owner, spec)
+    return Assignment(folder, attempt, mode, owner, spec, owner_fd)
 
 
 def read_launch(folder: RunFolder, attempt: int) -> Launch:

@@ -37,9 +37,9 @@ _IGNORED = (
 
 def main(arguments: List[str]) -> int:
     """Supervise one attempt from here to its end; the exit code of this process."""
-    _close_inherited()
     try:
         assignment = read_arguments(arguments)
+        _close_inherited(assignment.owner_fd)
         lease = _lock(assignment)
     except (OutlastError, OSError, ValueError) as error:
         complain(f"{error}")
@@ -62,9 +62,11 @@ def main(arguments: List[str]) -> int:
     return OK
 
 
-def _close_inherited() -> None:
+def _close_inherited(kept: int) -> None:
+    if kept > 2:
+        os.set_inheritable(kept, False)
     for name in os.listdir("/proc/self/fd"):
-        if int(name) > 2:
+        if int(name) > 2 and int(name) != kept:
             try:
                 os.close(int(name))
             except OSError:  # it belonged to the listing itself

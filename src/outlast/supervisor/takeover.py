@@ -98,10 +98,19 @@ def _watch(supervision: Supervision, past: Past) -> None:
     elif past.exited is not None:
         ended = Exit(past.exited.code, past.exited.signal, past.exited.has_core)
         supervision.end_owner(final_word(_word(supervision), ended))
-    elif owner is None or not _watch_death(
-        supervision, owner, lambda fd: _owner_ended(supervision, fd)
-    ):
+    elif not _watch_owner(supervision, owner):
         supervision.owner_exited(_word(supervision), None)
+
+
+def _watch_owner(supervision: Supervision, owner: Optional[Identity]) -> bool:
+    """False when the owner is gone and nobody can tell how."""
+    fd = supervision.assignment.owner_fd
+    if fd > 2:
+        _when_ended(supervision, fd, lambda fd: _owner_ended(supervision, fd))
+        return True
+    return owner is not None and _watch_death(
+        supervision, owner, lambda fd: _owner_ended(supervision, fd)
+    )
 
 
 def _owner(supervision: Supervision, past: Past) -> Optional[Identity]:
@@ -257,14 +266,17 @@ def _watch_death(supervision: Supervision, who: Identity, died: Callable[[int], 
     if not is_who or who.boot_id != process.boot_id():
         os.close(fd)
         return False
+    _when_ended(supervision, fd, died)
+    return True
 
+
+def _when_ended(supervision: Supervision, fd: int, died: Callable[[int], None]) -> None:
     def ended() -> None:
         supervision.loop.forget(fd)
         died(fd)
         os.close(fd)
 
     supervision.loop.watch(fd, ended)
-    return True
 
 
 class Strangers:
