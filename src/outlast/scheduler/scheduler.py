@@ -22,6 +22,7 @@ from outlast.errors import Conflict, Corrupt, Invalid, NotFound, OutlastError
 from outlast.executors import kit
 from outlast.executors.executor import Executor
 from outlast.executors.local import LocalExecutor
+from outlast.ids import check_run_id
 from outlast.run import state as runs
 from outlast.run.folder import LAUNCH, RunFolder
 from outlast.run.spec import RunSpec
@@ -218,6 +219,17 @@ class Scheduler:
                     return None
 
         return await self.in_pool(read)
+
+    async def meet(self, run_id: str) -> bool:
+        """Is there such a run after all? A script's own may have come this very moment."""
+        try:
+            folder = self.folder(check_run_id(run_id))
+            if not await self.in_pool(lambda: os.path.isdir(folder.path)):
+                return False
+            await self._scribe.read(run_id)
+        except (NotFound, Invalid, Corrupt):
+            return False
+        return True
 
     def queue_view(self) -> dict[str, Any]:
         """Slots and queue as plain JSON values, for /api/status."""

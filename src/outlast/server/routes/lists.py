@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 from starlette.responses import Response
 
+from outlast.errors import NotFound
 from outlast.server.answers import json_answer
 from outlast.server.call import Call
 from outlast.server.route import Route
@@ -35,7 +36,13 @@ class Experiments(msgspec.Struct):
 
 async def resolve(call: Call) -> Response:
     """The id of the run that a reference means."""
-    return json_answer({"id": await call.parts.read(runs.resolve, call.query_as(Reference).ref)})
+    ref = call.query_as(Reference).ref
+    try:
+        return json_answer({"id": await call.parts.read(runs.resolve, ref)})
+    except NotFound:
+        if not await call.parts.scheduler.meet(ref):
+            raise
+        return json_answer({"id": ref})
 
 
 async def experiments(call: Call) -> Response:
