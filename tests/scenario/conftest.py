@@ -13,10 +13,14 @@ from typing import Any
 
 import pytest
 
+from outlast import process
 from outlast.sdk import RunHandle
 from outlast.sdk.start import start, stop
 from outlast.sdk.workspace import Workspace
-from outlast.transport.connection import Address, find
+from outlast.transport.address import Address, find
+
+# The big versions of the scenarios: minutes, not seconds.
+IS_FULL = os.environ.get("OUTLAST_TEST_FULL") == "1"
 
 
 class Place:
@@ -61,6 +65,15 @@ class Place:
 
     def folder(self, run_id: str) -> Path:
         return self.home / "runs" / run_id
+
+    def supervisors(self, run_id: str) -> list[int]:
+        """Both halves of the run's supervisor, as far as they live."""
+        needle = str(self.folder(run_id))
+        return [
+            pid
+            for pid in process.pids()
+            if "supervisor/__main__.py" in (text := process.command_of(pid)) and needle in text
+        ]
 
     def facts(self, run_id: str) -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(self.outlast("show", "--json", run_id))
