@@ -1,10 +1,16 @@
-"""What every test may use: a database of each kind that Outlast knows."""
+"""What every test may use: a database of each kind that Outlast knows.
+
+A test of the store asks for `database_url` or `database` and runs once on each kind. A test that
+starts a server or a scheduler runs on SQLite, or on each kind when it is marked `each_database`.
+`--database postgresql` puts all of them on PostgreSQL, marked or not.
+"""
 
 from __future__ import annotations
 
 import itertools
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,7 +18,23 @@ import pytest
 from outlast.store.database import Database
 from tests import postgres
 
+KINDS = ("sqlite", "postgresql")
 _numbers = itertools.count(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--database", choices=KINDS, help="run on this kind of database only")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "database_kind" not in metafunc.fixturenames:
+        return
+    is_each = metafunc.definition.get_closest_marker("each_database") is not None
+    chosen = metafunc.config.getoption("database")
+    if chosen is not None:
+        metafunc.parametrize("database_kind", [chosen], scope="module")
+    elif is_each or "database_url" in metafunc.fixturenames:
+        metafunc.parametrize("database_kind", KINDS, scope="module")
 
 
 @pytest.fixture(scope="session")
@@ -28,16 +50,42 @@ def postgres_cluster() -> Iterator[postgres.Cluster]:
         cluster.remove()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of an empty database; the test runs once on SQLite and once on PostgreSQL."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/outlast.db"
+@pytest.fixture(scope="module")
+def database_kind() -> str:
+    """The kind for a test that doesn't care."""
+    return "sqlite"
+
+
+@contextmanager
+def _empty_database(request: pytest.FixtureRequest, kind: str) -> Iterator[str]:
+    """The `database_url` of a workspace: "" for the file of its own, or a new PostgreSQL one."""
+    if kind == "sqlite":
+        yield ""
         return
     cluster: postgres.Cluster = request.getfixturevalue("postgres_cluster")
     name = f"test_{os.getpid()}_{next(_numbers)}"
     yield cluster.create_database(name)
     cluster.drop_database(name)
+
+
+@pytest.fixture
+def workspace_database(request: pytest.FixtureRequest, database_kind: str) -> Iterator[str]:
+    """The setting `database_url` for a workspace of one test."""
+    with _empty_database(request, database_kind) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def module_database(request: pytest.FixtureRequest, database_kind: str) -> Iterator[str]:
+    """The setting `database_url` for a workspace that the tests of a module share."""
+    with _empty_database(request, database_kind) as url:
+        yield url
+
+
+@pytest.fixture
+def database_url(workspace_database: str, tmp_path: Path) -> str:
+    """The URL of an empty database; the test runs once on SQLite and once on PostgreSQL."""
+    return workspace_database or f"sqlite:///{tmp_path}/outlast.db"
 
 
 @pytest.fixture

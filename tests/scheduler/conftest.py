@@ -11,15 +11,7 @@ from tests.scheduler.workspace import Workspace
 
 
 @pytest.fixture
-def any_workspace(tmp_path: Path, database_url: str) -> Iterator[Workspace]:
-    """The same on each kind of database."""
-    made = Workspace(tmp_path / "home", database_url=database_url)
-    yield made
-    made.kill_everything()
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Iterator[Workspace]:
-    made = Workspace(tmp_path / "home")
+def workspace(tmp_path: Path, workspace_database: str) -> Iterator[Workspace]:
+    made = Workspace(tmp_path / "home", database_url=workspace_database)
     yield made
     made.kill_everything()

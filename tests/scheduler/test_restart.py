@@ -89,9 +89,8 @@ def test_a_run_goes_on_while_no_server_is_there(workspace: Workspace) -> None:
     run(story())
 
 
-def test_a_run_that_ended_meanwhile_is_stored_and_completed(any_workspace: Workspace) -> None:
-    workspace = any_workspace
-
+@pytest.mark.each_database
+def test_a_run_that_ended_meanwhile_is_stored_and_completed(workspace: Workspace) -> None:
     async def story() -> None:
         async with workspace.running() as scheduler:
             run_id = await workspace.submit(scheduler, GATED + "\n" + WRITES)
@@ -173,6 +172,7 @@ T = 1_700_000_000_000_000_000
 DISPATCHED = ev.Dispatched(T, 1, "local", 1.0, 0, ())
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize(
     "events",
     [
@@ -195,6 +195,7 @@ def test_a_run_is_started_by_the_next_server_wherever_it_stood(
     run(story())
 
 
+@pytest.mark.each_database
 def test_a_supervisor_that_was_launched_but_not_recorded_is_found(workspace: Workspace) -> None:
     """Killed between the launch and its record: the command must not run twice."""
 
@@ -366,9 +367,8 @@ def test_a_removed_folder_ends_the_run_as_lost(workspace: Workspace) -> None:
     run(story())
 
 
-def test_a_folder_removed_while_no_server_ran_is_found_missing(any_workspace: Workspace) -> None:
-    workspace = any_workspace
-
+@pytest.mark.each_database
+def test_a_folder_removed_while_no_server_ran_is_found_missing(workspace: Workspace) -> None:
     async def story() -> None:
         async with workspace.running() as scheduler:
             run_id = await workspace.submit(scheduler, PAUSE)
@@ -523,6 +523,7 @@ def test_a_script_that_died_before_its_supervisor_began_leaves_a_lost_run(
 # --- kill -9 of the server, again and again ---
 
 
+@pytest.mark.each_database
 @pytest.mark.slow
 def test_killed_at_any_moment_every_run_is_started_once_and_told_right(
     workspace: Workspace,
@@ -564,7 +565,8 @@ def serve_and_kill(
         "from pathlib import Path\n"
         "from tests.scheduler.workspace import Workspace\n"
         "async def main():\n"
-        f"    w = Workspace(Path({str(workspace.home)!r}))\n"
+        f"    url = {workspace.settings.database_url!r}\n"
+        f"    w = Workspace(Path({str(workspace.home)!r}), database_url=url)\n"
         "    async with w.running() as s:\n"
         "        print('ready', flush=True)\n"
         f"        await w.submit(s, {script!r}, id={name!r})\n"

@@ -27,6 +27,8 @@ from tests.scheduler.workspace import (
     wait_until,
 )
 
+pytestmark = pytest.mark.each_database
+
 STUBBORN = (
     "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
     "import os; os.write(1, b'ready')\n"
@@ -41,9 +43,7 @@ def output(workspace: Workspace, run_id: str) -> str:
 # --- in and out ---
 
 
-def test_a_submitted_run_is_completed_and_nothing_private_stays(any_workspace: Workspace) -> None:
-    workspace = any_workspace
-
+def test_a_submitted_run_is_completed_and_nothing_private_stays(workspace: Workspace) -> None:
     async def story() -> None:
         async with workspace.running() as scheduler:
             spec = await scheduler.submit(
@@ -118,9 +118,7 @@ def test_an_id_can_be_used_once(workspace: Workspace) -> None:
     run(story())
 
 
-def test_a_run_can_be_deleted_once_it_is_over(any_workspace: Workspace) -> None:
-    workspace = any_workspace
-
+def test_a_run_can_be_deleted_once_it_is_over(workspace: Workspace) -> None:
     async def story() -> None:
         async with workspace.running() as scheduler:
             run_id = await workspace.submit(scheduler, PAUSE)
@@ -409,9 +407,7 @@ def test_retry_refuses_when_a_secret_was_not_kept(workspace: Workspace) -> None:
 WRITES = "import os; os.makedirs('outputs', exist_ok=True); open('outputs/a.txt', 'w').write('A')"
 
 
-def test_outputs_are_stored_before_the_run_is_completed(any_workspace: Workspace) -> None:
-    workspace = any_workspace
-
+def test_outputs_are_stored_before_the_run_is_completed(workspace: Workspace) -> None:
     async def story() -> None:
         async with workspace.running() as scheduler:
             run_id = await workspace.submit(scheduler, WRITES)

@@ -22,7 +22,7 @@ from outlast.run.folder import RunFolder
 from outlast.run.spec import RunSpec
 from outlast.run.state import RunState
 from outlast.scheduler.scheduler import Scheduler
-from outlast.store.database import Database
+from outlast.store.database import Database, metadata
 
 WAIT_S = 30.0
 PAUSE = "import signal; signal.pause()"
@@ -90,8 +90,13 @@ class Workspace:
         return before
 
     def forget_index(self) -> None:
-        """Remove the database: all must be found in the folders."""
-        Path(self.home, "outlast.db").unlink()
+        """Empty the database: all must be found in the folders."""
+        database = Database.open(self.settings.database)
+        try:
+            with database.write() as connection:
+                metadata.drop_all(connection)
+        finally:
+            database.close()
 
     def hide_blobs(self) -> None:
         """As if the disk of the blobs were gone."""
