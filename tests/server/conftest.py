@@ -10,6 +10,6 @@ from tests.server.running import Server, running
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("server")) as started:
+def server(tmp_path_factory: pytest.TempPathFactory, module_database: str) -> Iterator[Server]:
+    with running(tmp_path_factory.mktemp("server"), database_url=module_database) as started:
         yield started

@@ -35,9 +35,9 @@ class Answer(NamedTuple):
 class Server:
     """One server; `stop` or `kill` it, `start` it again."""
 
-    def __init__(self, home: Path, *flags: str) -> None:
+    def __init__(self, home: Path, *flags: str, database_url: str = "") -> None:
         self.home = home
-        self.flags = flags
+        self.flags = (*flags, "--database-url", database_url) if database_url else flags
         self.log = home.parent / "server.log"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -136,8 +136,8 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(folder: Path, *flags: str) -> Iterator[Server]:
-    server = Server(folder / "home", *flags).start()
+def running(folder: Path, *flags: str, database_url: str = "") -> Iterator[Server]:
+    server = Server(folder / "home", *flags, database_url=database_url).start()
     try:
         yield server
     finally:

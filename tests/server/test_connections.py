@@ -140,6 +140,7 @@ def test_a_large_body_is_refused_without_being_kept(tmp_path: Path) -> None:
         assert server.rss_bytes() - before < 32 << 20
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize(
     "body",
     [b"NaN", b'{"spec":{"id":"a","id":"b"}}', b"[" * 100_000, b'{"a":' * 100 + b"1" + b"}" * 100,
@@ -153,6 +154,7 @@ def test_hostile_json_is_a_clear_400(server: Server, body: bytes) -> None:
     assert answer.json["error"]["message"]
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize(
     "query",
     ["limit=0", "limit=1001", "limit=x", "limit=1.5", "limit=-1", "limit=99999999999999999999",

@@ -16,6 +16,8 @@ from outlast.run.folder import SPEC
 from outlast.run.spec import RunSpec
 from tests.server.running import Answer, Server, running, submit
 
+pytestmark = pytest.mark.each_database
+
 
 def follow(server: Server, run_id: str, start: int = 0, limit: int = 1 << 20) -> bytes:
     """Every byte from an offset on, as a client follows."""

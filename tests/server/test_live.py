@@ -18,6 +18,8 @@ from websockets.sync.connection import Connection
 
 from tests.server.running import Server, running, submit, wait_over
 
+pytestmark = pytest.mark.each_database
+
 
 @contextmanager
 def live(server: Server, *, headers: dict[str, str] | None = None) -> Iterator[Connection]:

@@ -90,8 +90,11 @@ def test_shutdown_by_request(tmp_path: Path) -> None:
         assert server.process.wait(5) == 0
 
 
-def test_after_kill_9_it_is_back_on_the_same_port_and_the_run_goes_on(tmp_path: Path) -> None:
-    server = Server(tmp_path / "home")
+@pytest.mark.each_database
+def test_after_kill_9_it_is_back_on_the_same_port_and_the_run_goes_on(
+    tmp_path: Path, workspace_database: str
+) -> None:
+    server = Server(tmp_path / "home", database_url=workspace_database)
     # The default port may give way to the one of the server that died.
     server.home.mkdir(mode=0o700)
     server.start()
@@ -99,9 +102,8 @@ def test_after_kill_9_it_is_back_on_the_same_port_and_the_run_goes_on(tmp_path: 
     run_id = submit(server, "sh", "-c", "sleep 1.5; echo done", wait_s=0)
     assert server.stop(signal.SIGKILL) == -signal.SIGKILL
     assert (server.home / "server.json").exists()
-    server.flags = ()
     again = subprocess.Popen(
-        [sys.executable, "-m", "outlast.server", "--home", str(server.home)],
+        [sys.executable, "-m", "outlast.server", "--home", str(server.home), *server.flags],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     server.process = again

@@ -18,6 +18,8 @@ from outlast.server.routes.outputs import ranged
 from tests.server.running import Server, submit, wait_over
 from tests.server.test_auth import HTTP_ROUTES, path_of
 
+pytestmark = pytest.mark.each_database
+
 ROW = {
     "id", "name", "experiment", "kind", "status", "stage", "cause", "message", "warnings",
     "created_ns", "queued_ns", "started_ns", "ended_ns", "attempt", "command", "tags", "metrics",

@@ -16,13 +16,18 @@ MAX_EXAMPLES = 15
 
 
 @pytest.mark.slow
+@pytest.mark.each_database
 @pytest.mark.timeout(240)
-def test_no_input_makes_the_server_fail_or_break_its_word(tmp_path: Path) -> None:
+def test_no_input_makes_the_server_fail_or_break_its_word(
+    tmp_path: Path, workspace_database: str
+) -> None:
     program = Path(sys.executable).with_name("schemathesis")
     if not program.exists() and not shutil.which("schemathesis"):
         pytest.skip("schemathesis isn't installed: pip install schemathesis")
     # Each operation is also asked with wrong tokens, by one address.
-    with running(tmp_path, "--wrong-tokens-per-min", "1000000") as server:
+    with running(
+        tmp_path, "--wrong-tokens-per-min", "1000000", database_url=workspace_database
+    ) as server:
         document = server.ask("GET", "/api/openapi.json").json
         del document["paths"]["/api/shutdown"]  # the only request that is meant to end the test
         (tmp_path / "openapi.json").write_text(json.dumps(document))
