@@ -23,7 +23,6 @@ FLOORS = {
     "units": 0,
     "journal": 0,
     "run": 1,
-    "environments": 1,
     "supervisor": 2,
     "transport": 2,
     "store": 2,

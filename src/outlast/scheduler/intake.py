@@ -80,15 +80,18 @@ class Intake:
             self._runs_folder, checked.spec, checked.launch, checked.spec.created_ns
         )
 
-    def again(self, spec: RunSpec) -> tuple[RunSpec, Callable[[], Launch]]:
+    def again(
+        self, spec: RunSpec, environ: Mapping[str, str] | None
+    ) -> tuple[RunSpec, Callable[[], Launch]]:
         """The spec of a new run that repeats this one, and how to get the launch that was kept.
 
-        The second raises Conflict when something secret would be missing.
+        The launch runs in `environ`, by default in the variables that were kept. The second raises
+        Conflict when something secret would be missing.
         """
         fresh = spec._replace(
             id=new_run_id(), retry_of=spec.id, created_ns=0, kind="command", after=()
         )
-        return fresh, lambda: _kept(spec)
+        return fresh, lambda: _kept(spec, environ)
 
     def _check_ids(self, spec: RunSpec) -> None:
         runs = schema.runs.c
@@ -112,19 +115,22 @@ class Intake:
         return source._replace(digest=taken.digest)
 
 
-def _kept(spec: RunSpec) -> Launch:
+def _kept(spec: RunSpec, environ: Mapping[str, str] | None) -> Launch:
     """The launch as far as it was kept: the command as shown, and the variables that were."""
+    environ = _plain_environ() if environ is None else environ
     if spec.kind != "command":
         raise Conflict(f"run {spec.id} was interactive: only its script can begin it again")
-    hidden = [name for name, value in spec.variables.items() if value is None]
+    hidden = [
+        name for name, value in spec.variables.items() if value is None and name not in environ
+    ]
     starred = [word for word in spec.command if redact.STARS in word]
     if starred or hidden:
         what = f"the variable {hidden[0]}" if hidden else f"the argument {starred[0]!r}"
         raise Conflict(
             f"run {spec.id} can't be repeated from what was kept: {what} was secret and is gone",
-            hint="submit it again with the full command",
+            hint=f"export {hidden[0]}=...  and retry" if hidden else "submit it again, in full",
         )
-    environ = {**_plain_environ(), **{k: v for k, v in spec.variables.items() if v is not None}}
+    environ = {**environ, **{k: v for k, v in spec.variables.items() if v is not None}}
     folder = spec.source.folder if spec.source is not None else "/"
     return Launch(spec.command, environ, folder)
 

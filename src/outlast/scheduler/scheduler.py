@@ -168,14 +168,21 @@ class Scheduler:
             self._stopping.begin(self.folder(run_id), executor, "cancel", force=True)
         return state
 
-    async def retry(self, run_id: str, launch: Launch | Mapping[str, Any] | None = None) -> RunSpec:
+    async def retry(
+        self,
+        run_id: str,
+        launch: Launch | Mapping[str, Any] | None = None,
+        *,
+        environ: Mapping[str, str] | None = None,
+    ) -> RunSpec:
         """Submit the same again as a new run, whose `retry_of` names this one.
 
-        Without `launch` the command is the one that was kept. Raises NotFound, or Conflict when
-        secrets were starred out of it: they were not kept, so it must be submitted again.
+        Without `launch` the command is the one that was kept, in `environ` or, without it, in the
+        variables that were kept. Raises NotFound, or Conflict when secrets were starred out and
+        are not in `environ`: they were not kept, so it must be submitted again.
         """
         spec = await self._spec(run_id)
-        again, kept = await self.in_pool(lambda: self._intake.again(spec))
+        again, kept = await self.in_pool(lambda: self._intake.again(spec, environ))
         return await self.submit(again, launch if launch is not None else kept())
 
     async def delete(self, run_id: str) -> None:

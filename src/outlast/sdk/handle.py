@@ -6,12 +6,14 @@ server. Ctrl-C while waiting leaves the run running.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from outlast.errors import OutlastError, Trimmed
 from outlast.run.state import TERMINAL
+from outlast.sdk import caller
 from outlast.sdk.series import decode, number
 from outlast.sdk.shown import Shown
 from outlast.transport.connection import FOLLOW_PATIENCE_S, Connection, Piece, in_path
@@ -288,8 +290,8 @@ class RunHandle:
         self._post("/cancel", reason=reason, force=force)
 
     def retry(self) -> RunHandle:
-        """A new run of the same spec."""
-        row = self._post("/retry")
+        """A new run of the same spec, in this process's environment."""
+        row = self._post("/retry", environ=caller.environ(os.environ))
         return RunHandle(self.connection, row["id"], row)
 
     def delete(self) -> None:

@@ -16,6 +16,7 @@ from outlast.errors import Conflict, Invalid, NotFound
 from outlast.ids import new_run_id
 from outlast.run import redact
 from outlast.run.spec import Output
+from outlast.sdk import caller
 from outlast.sdk.handle import RunHandle
 from outlast.sdk.workspace import Workspace
 
@@ -79,9 +80,9 @@ def submit(
         spec["parent"] = parent
     launch = {
         "command": arguments,
-        "environ": environ({**os.environ, **(variables or {})}),
+        "environ": caller.environ({**os.environ, **(variables or {})}),
         "folder": str(folder),
-        "umask": _umask(),
+        "umask": caller.umask(),
     }
     connection = workspace.connection
     try:
@@ -101,14 +102,6 @@ def _queued(handle: RunHandle, conflict: Conflict) -> dict[str, Any]:
         raise conflict from None
 
 
-def _umask() -> int:
-    """Of this process; os.umask could only tell by changing it, for all threads."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("Umask:"):
-            return int(line.split()[1], 8)
-    return 0o022
-
-
 def _arguments(command: str | Sequence[Any]) -> list[str]:
     if isinstance(command, str):
         import shlex
@@ -122,36 +115,11 @@ def _arguments(command: str | Sequence[Any]) -> list[str]:
     else:
         words = [str(argument) for argument in command]
     for word in words:
-        if not _is_text(word):
+        if not caller.is_text(word):
             raise Invalid.field("command", word, "use arguments that are UTF-8 without NUL")
     if not words:
         raise Invalid.field("command", command, "give a command to run, as ['python', 'train.py']")
     return words
-
-
-def environ(variables: Mapping[str, str]) -> dict[str, str]:
-    """A job's environment, made from a caller's: without what belongs to the caller's own run.
-
-    Python writes its output at once unless the caller has decided otherwise; else a log that is
-    followed live would lag by 8 KiB.
-    """
-    kept = {
-        name: value
-        for name, value in variables.items()
-        if not name.startswith(("OUTLAST_RUN", "OUTLAST_ATTEMPT", "OUTLAST_OUTPUTS"))
-        and name not in ("OUTLAST_DETACHED", "OUTLAST_TOKEN")
-        # What isn't UTF-8 can't travel as JSON; such a variable is inherited by accident.
-        and _is_text(name + value)
-    }
-    kept.setdefault("PYTHONUNBUFFERED", "1")
-    return kept
-
-
-def _is_text(word: str) -> bool:
-    try:
-        return "\0" not in word and bool(word.encode() or True)
-    except UnicodeEncodeError:
-        return False
 
 
 def _output(output: str | Output | Mapping[str, Any]) -> Any:

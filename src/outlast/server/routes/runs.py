@@ -53,6 +53,14 @@ class Launch(msgspec.Struct, forbid_unknown_fields=True):
     umask: Annotated[int, Meta(ge=0, le=0o777)] = launching.DEFAULT_UMASK
 
 
+class Repeat(msgspec.Struct, forbid_unknown_fields=True):
+    """How to run it again."""
+
+    environ: Annotated[
+        dict[str, str] | None, Meta(description="its environment; by default what was kept of it")
+    ] = None
+
+
 class Submission(msgspec.Struct, forbid_unknown_fields=True):
     """What to run; the fields of `spec` are told in docs/runs.md."""
 
@@ -144,9 +152,9 @@ async def cancel_run(call: Call) -> Response:
 
 
 async def retry_run(call: Call) -> Response:
-    """A new run of the same spec."""
-    await call.body_as(Nothing)
-    again = await call.parts.scheduler.retry(call.run_id)
+    """A new run of the same spec, in the environment of who asks for it."""
+    wanted = await call.body_as(Repeat)
+    again = await call.parts.scheduler.retry(call.run_id, environ=wanted.environ)
     return json_answer(await call.parts.read(runs.row, again.id), 201)
 
 
@@ -166,7 +174,7 @@ routes = [
     Route("DELETE", "/api/runs/{id}", "manage", delete_run, status=204),
     Route("POST", "/api/runs/{id}/cancel", "manage", cancel_run, body=Cancel, answer=Row),
     Route(
-        "POST", "/api/runs/{id}/retry", "manage", retry_run, body=Nothing, answer=Row, status=201
+        "POST", "/api/runs/{id}/retry", "manage", retry_run, body=Repeat, answer=Row, status=201
     ),
     Route("POST", "/api/runs/{id}/outputs/push", "manage", push_outputs, body=Nothing, answer=Row),
 ]
