@@ -32,7 +32,7 @@ def find(home: Path) -> Address | None:
             return None
         token = (home / "token").read_text().strip()
         return Address(facts["url"], token, facts["pid"], facts["version"])
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Unreachable(

@@ -150,9 +150,9 @@ class Connection:
 
     def close(self) -> None:
         """Close this thread's connection; the next request opens another."""
-        line: http.client.HTTPConnection | None = self._mine.__dict__.pop("line", None)
+        line: _Line | None = self._mine.__dict__.pop("line", None)
         if line is not None:
-            line.close()
+            line.http.close()
 
     def _request(
         self, method: str, path: str, body: Any = None, *, repeat: bool = True,
@@ -201,30 +201,40 @@ class Connection:
         if body is not None:
             data = json.dumps(body).encode()
             sent["Content-Type"] = "application/json"
-        line = self._line()
-        line.sock.settimeout(ANSWER_TIMEOUT_S + wait_s)
-        line.request(method, path, body=data, headers=sent)
-        return line.getresponse()
+        http = self._open()
+        http.sock.settimeout(ANSWER_TIMEOUT_S + wait_s)
+        http.request(method, path, body=data, headers=sent)
+        return http.getresponse()
 
-    def _line(self) -> http.client.HTTPConnection:
+    def _open(self) -> http.client.HTTPConnection:
         """This thread's open connection to the server where it is now."""
-        line: http.client.HTTPConnection | None = self._mine.__dict__.get("line")
-        is_usable = (
-            line is not None
-            and line.sock is not None
-            and self._mine.made_for == (os.getpid(), self.address.url)
-        )
-        if line is not None and is_usable and not _is_closed_by_peer(line.sock):
-            return line
+        line: _Line | None = self._mine.__dict__.get("line")
+        if line is not None and line.is_usable(self.address.url):
+            return line.http
         self.close()
-        self._mine.line = _connected(self.address.url)
-        self._mine.made_for = (os.getpid(), self.address.url)
-        return self._mine.line  # type: ignore[no-any-return]
+        self._mine.line = _Line(self.address.url)
+        return self._mine.line.http  # type: ignore[no-any-return]
 
     def _relocate(self, lasted_s: float) -> None:
         found = self._locate(lasted_s) if self._locate is not None else None
         if found is not None:
             self.address = found
+
+
+class _Line:
+    """One open connection, of one thread in one process; closed when nobody has it any more."""
+
+    def __init__(self, url: str) -> None:
+        self.http = _connected(url)
+        self._made_for = (os.getpid(), url)
+
+    def is_usable(self, url: str) -> bool:
+        is_mine = self._made_for == (os.getpid(), url)
+        return is_mine and self.http.sock is not None and not _is_closed_by_peer(self.http.sock)
+
+    def __del__(self) -> None:
+        if "http" in self.__dict__:
+            self.http.close()
 
 
 class _Answer(NamedTuple):
