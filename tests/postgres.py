@@ -110,6 +110,30 @@ class Cluster:
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)
 
+    def pause(self, *, is_whole: bool) -> None:
+        """SIGSTOP: the postmaster alone (nobody gets in), or all of it (nobody is answered)."""
+        self.signal(signal.SIGSTOP)
+        if is_whole:
+            self._signal_children(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Undo `pause`; harmless otherwise."""
+        if self._process is not None and self._process.poll() is None:
+            self._signal_children(signal.SIGCONT)
+            self.signal(signal.SIGCONT)
+
+    def _signal_children(self, number: int) -> None:
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        for pid in children.split():
+            os.kill(int(pid), number)
+
+    def cut_connections(self) -> None:
+        """pg_terminate_backend of every client."""
+        self._execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
+
     def kill(self) -> None:
         """kill -9 of the postmaster: its backends notice, and nothing is cleaned up."""
         self.signal(signal.SIGKILL)

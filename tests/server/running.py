@@ -90,7 +90,7 @@ class Server:
         assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(number)
-        return self.process.wait(10)
+        return self.process.wait(20)
 
     def ask(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None,

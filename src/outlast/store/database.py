@@ -247,7 +247,9 @@ def _sqlite_engine(url: URL) -> Engine:
 
 def _postgres_engine(url: URL) -> Engine:
     try:
-        return sa.create_engine(
+        from outlast.store import postgres  # psycopg is an extra
+
+        engine = sa.create_engine(
             url,
             pool_size=8,
             max_overflow=8,
@@ -269,6 +271,12 @@ def _postgres_engine(url: URL) -> Engine:
             "install the extra for PostgreSQL",
             hint="pip install 'outlast[postgres]'",
         ) from error
+
+    @sa.event.listens_for(engine, "do_connect")
+    def connect(_dialect: object, _record: object, _none: object, asked: dict[str, Any]) -> Any:
+        return postgres.connect(**asked)
+
+    return engine
 
 
 # --- errors ---
