@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -32,6 +33,12 @@ class Verbs(click.Group):
             return None
         command: click.Command = import_module(f"outlast.cli.commands.{name}").command
         return command
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except BrokenPipeError:  # caught here, since click would exit with 1
+            return _nobody_reads()
 
     def resolve_command(
         self, context: click.Context, args: list[str]
@@ -92,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _wrong_usage(error)
     except (click.Abort, KeyboardInterrupt):
         return exits.INTERRUPTED
-    except BrokenPipeError:
+    except BrokenPipeError:  # by the last flush
         return _nobody_reads()
     except OutlastError as error:
         if os.environ.get("OUTLAST_DEBUG"):

@@ -45,14 +45,15 @@ def _grid(points: Sequence[Point], low: float, high: float, columns: int) -> lis
     grid = [[0] * columns for _ in range(ROWS)]
     first = points[0][0]
     span = max(points[-1][0] - first, 1)
+    # Divided before subtracted: the span of two large floats may not be one.
+    height = high / 2 - low / 2
     before: tuple[int, int] | None = None
     for step, value in points:
         if not math.isfinite(value):
             before = None
             continue
-        # Divided before subtracted: the span of two large floats may not be one.
-        height = (high / 2 - value / 2) / (high / 2 - low / 2) if high > low else 0.5
-        at = (round((step - first) / span * (2 * columns - 1)), round(height * (4 * ROWS - 1)))
+        down = (high / 2 - value / 2) / height if height else 0.5
+        at = (round((step - first) / span * (2 * columns - 1)), round(down * (4 * ROWS - 1)))
         for x, y in _line(before or at, at):
             grid[y // 4][x // 2] |= DOTS[x % 2][y % 4]
         before = at

@@ -15,7 +15,7 @@ def command(runs: tuple[str, ...], force: bool, reason: str) -> None:
     """Ask for RUNS to be stopped, with everything that they started."""
     for handle in map(follow.run, runs):
         if handle.is_over:
-            click.echo(f"{handle.id} is over already ({handle.status})", err=True)
+            follow.say(f"{handle.id} is over already ({handle.status})")
             continue
         handle.cancel(reason, force=force)
         click.echo(f"canceling {handle.id}   see: outlast why {handle.id}")
