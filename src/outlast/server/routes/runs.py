@@ -173,8 +173,6 @@ routes = [
     Route("PATCH", "/api/runs/{id}", "append", change_run, body=Change, answer=Row),
     Route("DELETE", "/api/runs/{id}", "manage", delete_run, status=204),
     Route("POST", "/api/runs/{id}/cancel", "manage", cancel_run, body=Cancel, answer=Row),
-    Route(
-        "POST", "/api/runs/{id}/retry", "manage", retry_run, body=Repeat, answer=Row, status=201
-    ),
+    Route("POST", "/api/runs/{id}/retry", "manage", retry_run, body=Repeat, answer=Row, status=201),
     Route("POST", "/api/runs/{id}/outputs/push", "manage", push_outputs, body=Nothing, answer=Row),
 ]
