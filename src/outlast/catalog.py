@@ -15,7 +15,6 @@ from typing import Dict, List, NamedTuple
 # Plural folders: one file per kind. The first name is how `outlast catalog` calls the shelf.
 SHELVES: Dict[str, str] = {
     "commands": "outlast.cli.commands",
-    "environments": "outlast.environments",
     "executors": "outlast.executors",
     "routes": "outlast.server.routes",
     "rules": "outlast.why.rules",

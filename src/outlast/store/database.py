@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -228,8 +229,8 @@ def _sqlite_engine(url: URL) -> Engine:
     @sa.event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # transactions begin where `begin` below says so
+        _enter_wal(connection)
         for pragma in (
-            "journal_mode = WAL",
             "synchronous = FULL",  # a commit is on disk before it returns
             f"journal_size_limit = {WAL_LIMIT_BYTES}",
             f"cache_size = -{CACHE_KIB}",
@@ -243,6 +244,19 @@ def _sqlite_engine(url: URL) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
 
     return engine
+
+
+def _enter_wal(connection: sqlite3.Connection) -> None:
+    """Switch to the write-ahead log. SQLite's busy timeout doesn't cover the switch itself."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchall()
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)  # another process makes the same switch; nothing tells when it is done
 
 
 def _postgres_engine(url: URL) -> Engine:
