@@ -64,6 +64,11 @@ class Stripper:
         self._keep_colours = keep_colours
         self._held = ""
 
+    @property
+    def is_holding(self) -> bool:
+        """Does an unfinished sequence wait for the next piece?"""
+        return bool(self._held)
+
     def feed(self, text: str) -> str:
         """What may be shown now; an unfinished sequence waits for the next piece."""
         text = self._held + text

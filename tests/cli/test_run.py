@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from outlast.cli import follow
+from outlast.cli import reach
 from outlast.cli.main import main
 from tests.cli.terminal import CTRL_C, Piped, Terminal
 from tests.sdk.place import Place
@@ -270,7 +270,7 @@ def test_ctrl_c_while_submitting_says_what_may_be_queued(
 
     monkeypatch.setenv("OUTLAST_HOME", str(place.home))
     monkeypatch.setattr(sys.modules["outlast.sdk.submit"], "submit", interrupted)
-    follow.workspace.cache_clear()
+    reach.workspace.cache_clear()
     assert main(["run", "--", "true"]) == 130
     assert re.search(rf"it may be queued: outlast show {ID}\n", capsys.readouterr().err)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 import outlast
-from outlast.cli import exits, follow, plot, show
+from outlast.cli import exits, plot, reach, show
 from outlast.cli.commands.compare import comparison
 from outlast.errors import Invalid
 from outlast.sdk.handle import RunHandle
@@ -43,7 +43,7 @@ def demonstrate() -> int:
             _heading(f"outlast logs -f {handle.id}   (--hidden {hidden})")
             _follow(handle)
     except KeyboardInterrupt:
-        follow.say("the runs go on; see them by: outlast ls")
+        show.say("the runs go on; see them by: outlast ls")
         return exits.INTERRUPTED
     _heading(f"outlast compare {runs[0].id} {runs[1].id}")
     click.echo(comparison([handle.fetch() for handle in runs]))
@@ -74,7 +74,7 @@ def _submit(hidden: int) -> RunHandle:
         folder=SCRIPTS,
         parameters={"hidden": hidden},
         outputs=["outputs/model.pkl", "outputs/evaluation.json"],
-        workspace=follow.workspace(),
+        workspace=reach.workspace(),
     )
 
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
-from collections.abc import Iterable, Mapping
-from functools import cache
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
 from outlast import units
 from outlast.cli import exits, show
+from outlast.cli.show import say
 from outlast.errors import OutlastError, Trimmed
-from outlast.printable import printable
 from outlast.sdk.handle import WAIT_S, RunHandle
 from outlast.sdk.shown import Shown
-from outlast.sdk.workspace import Workspace
 
 # A second Ctrl-C within this time cancels.
 TWICE_S = 2.0
@@ -26,42 +23,6 @@ START_S = 1.0
 # When nothing is printed for so long, it is told once what the run waits for.
 QUIET_S = 5.0
 STARTED = frozenset(("Running", "Finalizing", "Completed", "Failed", "Canceled"))
-
-
-@cache
-def workspace() -> Workspace:
-    """The workspace of this command line."""
-    return Workspace(tell=say)
-
-
-def run(ref: str) -> RunHandle:
-    """The run that `ref` names, in the workspace of this command."""
-    return workspace().run(ref)
-
-
-def ids(refs: Iterable[str]) -> list[str]:
-    """Full ids of these runs."""
-    return [run(ref).id for ref in refs]
-
-
-def say(text: str) -> None:
-    """One line beside the output: on stderr, so that what a command prints stays what it is."""
-    click.echo(f"outlast: {printable(text)}", err=True)
-
-
-def print_json(value: Any) -> None:
-    """A document that is valid JSON whatever the run logged."""
-    text = json.dumps(value, indent=1, ensure_ascii=not sys.stdout.isatty(), allow_nan=False)
-    click.echo(text)
-
-
-def plain(value: Any) -> Any:
-    """The value with NaN and infinities as texts, since JSON has none."""
-    if isinstance(value, float) and not (abs(value) < float("inf")):
-        return str(value)
-    if isinstance(value, dict):
-        return {name: plain(item) for name, item in value.items()}
-    return [plain(item) for item in value] if isinstance(value, list) else value
 
 
 class Following:

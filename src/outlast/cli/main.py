@@ -34,6 +34,12 @@ class Verbs(click.Group):
         command: click.Command = import_module(f"outlast.cli.commands.{name}").command
         return command
 
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        try:
+            return super().make_context(*arguments, **options)
+        except BrokenPipeError:  # while it prints its help
+            raise click.exceptions.Exit(_nobody_reads()) from None
+
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)

@@ -85,10 +85,10 @@ class AskingCommand(click.Command):
     """A verb with `--output PATH [--check CMD]`: click forgets the order, so it is noted before."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(context, _with_numbered_checks(args))
+        return super().parse_args(context, _with_numbered_checks(args, context))
 
 
-def _with_numbered_checks(args: list[str]) -> list[str]:
+def _with_numbered_checks(args: list[str], context: click.Context) -> list[str]:
     """`--check CMD` as `--check=N=CMD`, N being the number of the --output before it."""
     end = args.index("--") if "--" in args else len(args)
     outputs = 0
@@ -99,7 +99,9 @@ def _with_numbered_checks(args: list[str]) -> list[str]:
         if arg == "--check" or arg.startswith("--check="):
             command = arg[len("--check=") :] if "=" in arg else next(rest, "")
             if not outputs or not command:
-                raise click.UsageError("--check CMD belongs after the --output PATH that it checks")
+                raise click.UsageError(
+                    "--check CMD belongs after the --output PATH that it checks", context
+                )
             numbered.append(f"--check={outputs - 1}={command}")
         else:
             numbered.append(arg)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -26,8 +27,28 @@ COLOURS = {
 }
 MARKS = {"problem": "✗", "warning": "!"}
 TEXT_COLUMNS = 100  # longer lines are hard to read, however wide the terminal
-LEAST_COLUMNS = 6  # what a column keeps of its text when all have to give way
+LEAST_GIVING = 12  # what a column keeps of its text when it gives way before others
+LEAST_COLUMNS = 6  # and when all have to
 PIPED_COLUMNS = 100_000  # a table that isn't shown on a terminal is never cut
+
+
+def say(text: str) -> None:
+    """One line beside the output: on stderr, so that what a command prints stays what it is."""
+    click.echo(f"outlast: {printable(text)}", err=True)
+
+
+def print_json(value: Any) -> None:
+    """A document that is valid JSON whatever the run logged: NaN and infinities are texts."""
+    text = json.dumps(_finite(value), indent=1, ensure_ascii=not sys.stdout.isatty())
+    click.echo(text)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not abs(value) < float("inf"):
+        return str(value)
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def has_colour() -> bool:
@@ -147,14 +168,21 @@ def fitted(text: str, columns: int) -> str:
     return kept + "…" + " " * (columns - 1 - columns_of(kept))
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, paint_column: int = -1) -> str:
+def table(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    paint_column: int = -1,
+    gives_way: Sequence[int] = (),
+) -> str:
     """Plain columns; the longest texts are cut so that a line fits the terminal.
 
-    Columns that are empty in every row are left out.
+    The columns `gives_way` are cut before any other. Those that are empty in every row are left
+    out. The status in `paint_column` has its colour.
     """
     clean = [[" ".join(printable(cell).split()) for cell in row] for row in rows]
     used = [n for n in range(len(headings)) if not clean or any(row[n] for row in clean)]
-    widths = _widths([headings, *clean], used)
+    widths = _widths([headings, *clean], used, gives_way)
     lines = [_line([fitted(headings[n], widths[n]) for n in used])]
     for row in clean:
         cells = []
@@ -170,14 +198,18 @@ def _line(cells: Sequence[str]) -> str:
     return "  ".join(cells).rstrip()
 
 
-def _widths(rows: Sequence[Sequence[str]], used: Sequence[int]) -> dict[int, int]:
+def _widths(
+    rows: Sequence[Sequence[str]], used: Sequence[int], gives_way: Sequence[int]
+) -> dict[int, int]:
     widths = {column: max(columns_of(row[column]) for row in rows) for column in used}
     room = width() if sys.stdout.isatty() else PIPED_COLUMNS
     excess = sum(widths.values()) + 2 * (len(used) - 1) - room
-    while excess > 0 and max(widths.values()) > LEAST_COLUMNS:
-        widest = max(widths, key=lambda column: widths[column])
-        widths[widest] -= 1
-        excess -= 1
+    for columns, least in ((gives_way, LEAST_GIVING), (used, LEAST_COLUMNS)):
+        giving = [column for column in columns if column in widths]
+        while excess > 0 and giving and max(widths[column] for column in giving) > least:
+            widest = max(giving, key=lambda column: widths[column])
+            widths[widest] -= 1
+            excess -= 1
     return widths
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from outlast.cli import follow
+from outlast.cli import reach, show
 from outlast.cli.options import request
 from outlast.ids import new_run_id
 from outlast.sdk.handle import RunHandle
@@ -21,10 +21,10 @@ def submitted(command: Sequence[str], asked: Mapping[str, Any], *, in_place: boo
             list(command),
             in_place=in_place,
             id=run_id,
-            after=follow.ids(asked["after"]),
-            workspace=follow.workspace(),
+            after=reach.ids(asked["after"]),
+            workspace=reach.workspace(),
             **request(asked),
         )
     except KeyboardInterrupt:
-        follow.say(f"stopped while submitting; it may be queued: outlast show {run_id}")
+        show.say(f"stopped while submitting; it may be queued: outlast show {run_id}")
         raise

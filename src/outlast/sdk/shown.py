@@ -8,6 +8,8 @@ from typing import TextIO
 from outlast.printable import Stripper
 
 RESET = "\x1b[0m"
+# Everything that needs a closer look: control characters, and whatever isn't ASCII.
+UNPLAIN = bytes({*range(32), *range(127, 256)} - set(b"\t\n"))
 
 
 class Shown:
@@ -32,7 +34,22 @@ class Shown:
             self._to.buffer.flush()
             self.is_at_line_start = data.endswith(b"\n") if data else self.is_at_line_start
             return
-        self._show(self._stripper.feed(self._decoder.decode(data)))
+        if self._is_plain(data):
+            self._show_plain(data)
+        else:
+            self._show(self._stripper.feed(self._decoder.decode(data)))
+
+    def _is_plain(self, data: bytes) -> bool:
+        """Nearly all output is: then looking closely would take ten times as long."""
+        has_rest = self._stripper.is_holding or self._decoder.getstate()[0]
+        return not has_rest and len(data.translate(None, UNPLAIN)) == len(data)
+
+    def _show_plain(self, data: bytes) -> None:
+        if not data:
+            return
+        self.is_at_line_start = data.endswith(b"\n")
+        self._to.write(data.decode("ascii"))
+        self._to.flush()
 
     def _show(self, text: str) -> None:
         if not text:

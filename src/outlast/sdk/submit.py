@@ -58,6 +58,8 @@ def submit(
     """
     workspace = workspace or Workspace()
     folder = Path(folder).expanduser().absolute()
+    if not workspace.url and not folder.is_dir():
+        raise Invalid.field("folder", str(folder), "there is no such folder")
     arguments = _arguments(command)
     spec: dict[str, Any] = {
         "id": id or new_run_id(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from outlast.cli import follow
+from outlast.cli import reach, show
 
 
 @click.command()
@@ -13,9 +13,9 @@ from outlast.cli import follow
 @click.option("--reason", default="", help="Kept with the run.")
 def command(runs: tuple[str, ...], force: bool, reason: str) -> None:
     """Ask for RUNS to be stopped, with everything that they started."""
-    for handle in map(follow.run, runs):
+    for handle in map(reach.run, runs):
         if handle.is_over:
-            follow.say(f"{handle.id} is over already ({handle.status})")
+            show.say(f"{handle.id} is over already ({handle.status})")
             continue
         handle.cancel(reason, force=force)
         click.echo(f"canceling {handle.id}   see: outlast why {handle.id}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from outlast.cli import follow, show
+from outlast.cli import reach, show
 
 # What was asked for comes first, then what it ran on, then what came of it.
 ORDER = (
@@ -24,10 +24,10 @@ def command(runs: tuple[str, ...], shows_all: bool, as_json: bool) -> None:
     """Compare RUNS: parameters, command, code, environment and results that differ."""
     if len(runs) < 2:
         raise click.UsageError("name two runs or more, as: outlast compare @last @-2")
-    facts = [follow.run(run).fetch() for run in runs]
+    facts = [reach.run(run).fetch() for run in runs]
     if as_json:
         rows = differences(facts, shows_all=shows_all)
-        follow.print_json([{"name": name, "values": values} for name, values in rows])
+        show.print_json([{"name": name, "values": values} for name, values in rows])
     else:
         click.echo(comparison(facts, shows_all=shows_all))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from outlast.cli import follow, show
+from outlast.cli import show
 
 
 @click.group()
@@ -21,7 +21,7 @@ def show_(sources: bool, as_json: bool) -> None:
 
     settings, origin = config.load(), config.sources()
     if as_json:
-        follow.print_json(settings._asdict())
+        show.print_json(settings._asdict())
         return
     rows = [
         [name, str(value), *([origin[name].source] if sources else [])]

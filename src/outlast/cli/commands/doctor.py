@@ -15,7 +15,7 @@ from typing import NamedTuple
 import click
 
 from outlast import units
-from outlast.cli import exits, follow, show
+from outlast.cli import exits, reach, show
 from outlast.errors import OutlastError
 from outlast.transport.address import find
 from outlast.transport.connection import Connection
@@ -38,7 +38,7 @@ class Check(NamedTuple):
 def command() -> int:
     """Look at what Outlast needs here, and say what to do where something is missing."""
     bad = 0
-    for check in _checks(follow.workspace().home):
+    for check in _checks(reach.workspace().home):
         mark = show.paint("ok ", "Completed") if check.is_well else show.paint("!! ", "problem")
         click.echo(f"{mark} {check.name:<12} {check.text}")
         if not check.is_well:

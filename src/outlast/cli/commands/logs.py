@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from outlast.cli import follow
+from outlast.cli import follow, reach
 
 
 @click.command()
@@ -23,7 +23,7 @@ from outlast.cli import follow
 @click.option("--raw", is_flag=True, help="The bytes as they are, control characters included.")
 def command(run: str, is_followed: bool, start: int, tail: int | None, raw: bool) -> None:
     """Show what RUN printed (stdout and stderr, in order). Ctrl-C leaves the run alone."""
-    handle = follow.run(run)
+    handle = reach.run(run)
     if tail is not None:
         start = follow.tail_offset(handle, tail)
     following = follow.Following(handle, start, is_raw=raw)

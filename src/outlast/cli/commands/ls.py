@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from outlast.cli import follow, show
+from outlast.cli import reach, show
 from outlast.cli.options import listing
 
 # Ages and durations change by the second, whatever the runs do.
@@ -35,12 +35,12 @@ def command(as_json: bool, quiet: bool, watch: bool, since: float | None, **filt
 
     def rows() -> list[dict[str, Any]]:
         recent = {"since_ns": time.time_ns() - int(since * 1e9)} if since is not None else {}
-        return list(follow.workspace().rows(**filters, **recent))
+        return list(reach.workspace().rows(**filters, **recent))
 
     if watch:
         _watch(lambda: _text(rows(), **filters))
     elif as_json:
-        follow.print_json(rows())
+        show.print_json(rows())
     elif quiet:
         click.echo("".join(f"{row['id']}\n" for row in rows()), nl=False)
     else:
@@ -69,7 +69,7 @@ def _table(rows: list[dict[str, Any]]) -> str:
         for row in rows
     ]
     headings = ["ID", "RUN", "EXPERIMENT", "STATUS", "AGE", "LASTED", "METRICS"]
-    return show.table(headings, cells, paint_column=3)
+    return show.table(headings, cells, paint_column=3, gives_way=(1, 6))
 
 
 def _watch(text: Callable[[], str]) -> None:
@@ -79,7 +79,7 @@ def _watch(text: Callable[[], str]) -> None:
     sys.stdout.write(OTHER_SCREEN + HIDE_CURSOR)
     try:
         while True:
-            room = shutil.get_terminal_size().lines - 1
+            room = os.get_terminal_size(sys.stdout.fileno()).lines - 1
             lines = text().splitlines()[:room]
             drawn = "".join(f"{line}{END_OF_LINE}\n" for line in lines)
             sys.stdout.write(HOME + drawn + END_OF_SCREEN + "Ctrl-C ends")

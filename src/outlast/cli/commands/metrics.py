@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from outlast.cli import follow, show
+from outlast.cli import plot, reach, show
 from outlast.errors import NotFound
 from outlast.sdk.handle import RunHandle
 
@@ -19,13 +19,13 @@ from outlast.sdk.handle import RunHandle
 @click.option("--csv", "as_csv", is_flag=True, help="The points of NAMES (default: all) as CSV.")
 def command(run: str, names: tuple[str, ...], plot: bool, as_json: bool, as_csv: bool) -> None:
     """Show the metrics of RUN, or only NAMES."""
-    handle = follow.run(run)
+    handle = reach.run(run)
     summaries = _chosen(handle, names)
     if as_csv:
         _print_csv(handle, [summary["name"] for summary in summaries])
     elif as_json:
         answer = {name: handle.metrics(name) for name in names} if names else summaries
-        follow.print_json(follow.plain(answer))
+        show.print_json(answer)
     elif not summaries:
         click.echo("no metrics yet   a script logs them by: outlast.get_context().log(name, value)")
     elif plot:
@@ -54,7 +54,6 @@ def _row(summary: dict[str, Any]) -> list[str]:
 
 
 def _plot(handle: RunHandle, summaries: list[dict[str, Any]]) -> None:
-    from outlast.cli import plot
 
     drawn = []
     for summary in summaries:

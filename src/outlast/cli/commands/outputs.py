@@ -5,13 +5,16 @@ from __future__ import annotations
 import click
 
 from outlast import units
-from outlast.cli import follow, show
+from outlast.cli import reach, show
 from outlast.cli.exits import FAILED
 from outlast.printable import one_line
 
 
 class ListingByDefault(click.Group):
-    """`outlast outputs RUN` means `outlast outputs ls RUN`."""
+    """`outlast outputs RUN` means `outlast outputs ls RUN`, and RUN is the last one."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(context, args or ["ls"])
 
     def resolve_command(
         self, context: click.Context, args: list[str]
@@ -30,9 +33,9 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="JSON.")
 def ls(run: str, as_json: bool) -> None:
     """List the stored files of RUN."""
-    files = follow.run(run).outputs
+    files = reach.run(run).outputs
     if as_json:
-        follow.print_json(files)
+        show.print_json(files)
         return
     if not files:
         click.echo("no stored outputs   (they are stored when the run ends)")
@@ -50,7 +53,7 @@ def download(run: str, folder: str, prefix: str, overwrite: bool) -> None:
     """Fetch the stored files of RUN to FOLDER, each checked against its sha256."""
     from outlast.cli.progress import bar
 
-    handle = follow.run(run)
+    handle = reach.run(run)
     wanted = [file for file in handle.outputs if file["path"].startswith(prefix)]
     with bar("download", sum(file["size_bytes"] for file in wanted)) as progress:
         fetched = handle.download(folder, prefix=prefix, overwrite=overwrite, progress=progress)
@@ -61,7 +64,7 @@ def download(run: str, folder: str, prefix: str, overwrite: bool) -> None:
 @click.argument("run", default="@last")
 def verify(run: str) -> int:
     """Hash each stored file of RUN again and compare."""
-    problems = follow.run(run).verify()
+    problems = reach.run(run).verify()
     for problem in problems:
         text = one_line(f"{problem['path']}: {problem['problem']}")
         click.echo(show.paint(text, "problem"))
@@ -74,7 +77,7 @@ def verify(run: str) -> int:
 @click.argument("run")
 def push(run: str) -> int:
     """Store the outputs of RUN again that could not be stored in time."""
-    handle = follow.run(run)
+    handle = reach.run(run)
     handle.push_outputs()
     click.echo(f"storing the outputs of {handle.id}   see: outlast why {handle.id}")
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from outlast.cli import follow
+from outlast.cli import follow, reach
 
 
 @click.command()
@@ -12,6 +12,6 @@ from outlast.cli import follow
 @click.option("-f", "--follow", "is_followed", is_flag=True, help="Show its output until its end.")
 def command(run: str, is_followed: bool) -> int:
     """Queue a new run with the same spec as RUN; print its id."""
-    again = follow.run(run).retry()
+    again = reach.run(run).retry()
     click.echo(again.id)
     return follow.to_the_end(again) if is_followed else 0

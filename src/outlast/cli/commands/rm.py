@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from outlast.cli import follow
+from outlast.cli import reach
 
 
 @click.command()
@@ -12,7 +12,7 @@ from outlast.cli import follow
 @click.option("-y", "--yes", is_flag=True, help="Don't ask.")
 def command(runs: tuple[str, ...], yes: bool) -> None:
     """Delete RUNS for good: folders, stored outputs, metrics."""
-    handles = [follow.run(run) for run in runs]
+    handles = [reach.run(run) for run in runs]
     if not yes:
         click.confirm(f"Delete {', '.join(handle.id for handle in handles)} for good?", abort=True)
     for handle in handles:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from outlast import units
-from outlast.cli import follow, show
+from outlast.cli import reach, show
 from outlast.printable import one_line
 
 METRICS_SHOWN = 20
@@ -20,9 +20,9 @@ KINDS = {"warning": "warning"}
 @click.option("--json", "as_json", is_flag=True, help="JSON: row, spec, state, series, properties.")
 def command(run: str, as_json: bool) -> None:
     """Show RUN: what was asked, what happened, what it logged and produced."""
-    facts = follow.run(run).fetch()
+    facts = reach.run(run).fetch()
     if as_json:
-        follow.print_json(facts)
+        show.print_json(facts)
         return
     for name, text in _lines(facts):
         if text:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from outlast import units
-from outlast.cli import follow, show
+from outlast.cli import reach, show
 from outlast.cli.exits import OK, UNREACHABLE
 
 
@@ -13,16 +13,16 @@ from outlast.cli.exits import OK, UNREACHABLE
 @click.option("--json", "as_json", is_flag=True, help="JSON.")
 def command(as_json: bool) -> int:
     """Show the workspace's server, its slots and its queue; starts nothing."""
-    workspace = follow.workspace()
+    workspace = reach.workspace()
     if workspace.server() is None:
         if as_json:
-            follow.print_json({"is_running": False, "workspace": str(workspace.home)})
+            show.print_json({"is_running": False, "workspace": str(workspace.home)})
         else:
             click.echo(f"no server runs on {workspace.home}   start it with: outlast up --detach")
         return UNREACHABLE
     status = workspace.status()
     if as_json:
-        follow.print_json({"is_running": True, **status})
+        show.print_json({"is_running": True, **status})
         return 0
     click.echo(f"server     {status['url']}   pid {status['pid']}   version {status['version']}")
     click.echo(f"workspace  {status['workspace']}")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import click
 
 from outlast import units
-from outlast.cli import follow, show
+from outlast.cli import reach, show
 
 
 @click.command()
@@ -13,9 +16,9 @@ from outlast.cli import follow, show
 @click.option("--json", "as_json", is_flag=True, help="JSON.")
 def command(run: str, as_json: bool) -> None:
     """Show every live process of RUN: what it is, what it computes and holds."""
-    processes = follow.run(run).processes()
+    processes = reach.run(run).processes()
     if as_json:
-        follow.print_json(processes)
+        show.print_json(processes)
         return
     if not processes:
         click.echo("no process of this run is alive")
@@ -23,13 +26,28 @@ def command(run: str, as_json: bool) -> None:
     rows = [
         [
             str(process["pid"]),
-            str(process["parent"]),
             process["state"],
+            f"{process['cpu_percent']:.0f} %",
             units.duration(process["cpu_s"]),
             units.size(process["rss_bytes"]),
-            str(process["threads"]),
-            process["command"],
+            "· " * depth + process["command"],
         ]
-        for process in processes
+        for process, depth in _as_tree(processes)
     ]
-    click.echo(show.table(["PID", "PARENT", "STATE", "CPU", "MEMORY", "THREADS", "COMMAND"], rows))
+    click.echo(show.table(["PID", "STATE", "CPU", "CPU TIME", "MEMORY", "COMMAND"], rows))
+
+
+def _as_tree(processes: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], int]]:
+    """Each process with its depth, right after its parent; a root has its parent elsewhere."""
+    pids = {process["pid"] for process in processes}
+
+    def below(parent: int, depth: int) -> Iterator[tuple[dict[str, Any], int]]:
+        for process in processes:
+            if process["ppid"] == parent:
+                yield process, depth
+                yield from below(process["pid"], depth + 1)
+
+    for root in processes:
+        if root["ppid"] not in pids:
+            yield root, 0
+            yield from below(root["pid"], 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from outlast.cli import follow
+from outlast.cli import reach, show
 
 
 @click.command()
@@ -16,7 +16,7 @@ def command(detach: bool, host: str | None, port: int | None) -> int:
     from outlast.sdk.start import start
     from outlast.transport.address import find
 
-    home = follow.workspace().home
+    home = reach.workspace().home
     flags = [
         *(["--host", host] if host else []),
         *(["--port", str(port)] if port is not None else []),
@@ -25,7 +25,7 @@ def command(detach: bool, host: str | None, port: int | None) -> int:
         was_there = find(home) is not None
         server = start(home, flags)
         if was_there and flags:
-            follow.say("a server runs already; it keeps its address (outlast down stops it)")
+            show.say("a server runs already; it keeps its address (outlast down stops it)")
         click.echo(f"{'runs already' if was_there else 'ready'}: {server.url}   pid {server.pid}")
         return 0
     from outlast.server.process import main

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from outlast.cli import follow
+from outlast.cli import follow, reach
 
 
 @click.command()
@@ -14,5 +14,5 @@ def command(runs: tuple[str, ...]) -> int:
 
     Exits as the first of them that didn't complete, else with 0.
     """
-    codes = [follow.until_over(handle) for handle in map(follow.run, runs)]
+    codes = [follow.until_over(handle) for handle in map(reach.run, runs)]
     return next((code for code in codes if code), 0)

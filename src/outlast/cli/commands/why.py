@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from outlast.cli import follow, show
+from outlast.cli import reach, show
 
 
 @click.command()
@@ -12,8 +12,8 @@ from outlast.cli import follow, show
 @click.option("--json", "as_json", is_flag=True, help="JSON, with all evidence.")
 def command(run: str, as_json: bool) -> None:
     """Why RUN is as it is, with evidence, what happens next, and what changes it."""
-    why = follow.run(run).why()
+    why = reach.run(run).why()
     if as_json:
-        follow.print_json(why)
+        show.print_json(why)
     else:
         click.echo(show.explanation(why))
