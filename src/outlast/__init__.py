@@ -32,6 +32,7 @@ _HOMES: Dict[str, str] = {
     "Refused": "outlast.errors",
     "Unreachable": "outlast.errors",
     "Invalid": "outlast.errors",
+    "RunFailed": "outlast.errors",
 }
 __all__ = ["__version__", *_HOMES]
 

@@ -70,6 +70,10 @@ class Unreachable(OutlastError):
     """The server can't be reached; trying again is safe."""
 
 
+class RunFailed(OutlastError):
+    """The run that was awaited ended Failed or Canceled; its facts are `status` and `cause`."""
+
+
 class Invalid(OutlastError):
     """A value isn't allowed."""
 

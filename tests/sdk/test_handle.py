@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from outlast.errors import Conflict, NotFound
-from outlast.sdk.handle import RunFailed, RunHandle
+from outlast.errors import Conflict, NotFound, RunFailed
+from outlast.sdk.handle import RunHandle
 from outlast.sdk.submit import submit
 from tests.sdk.place import Place
 

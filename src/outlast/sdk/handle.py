@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from outlast.errors import OutlastError, Trimmed
+from outlast.errors import RunFailed, Trimmed
 from outlast.run.state import TERMINAL
 from outlast.sdk import caller
 from outlast.sdk.series import decode, number
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
 # A long poll; the server answers sooner when something changes.
 WAIT_S = 30.0
 MAX_PIECE_BYTES = 1 << 20
-
-
-class RunFailed(OutlastError):
-    """The run ended Failed or Canceled."""
 
 
 class RunHandle:
