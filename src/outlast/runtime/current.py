@@ -13,11 +13,10 @@ import os
 import sys
 import threading
 import time
-from contextlib import suppress
 from itertools import count
 from typing import Any, BinaryIO, Dict, Iterator, Mapping, Optional, Sequence, Type, Union
 
-from outlast.errors import Invalid, JournalError, NotFound
+from outlast.errors import Invalid, NotFound
 from outlast.ids import check_name
 from outlast.run import logged
 from outlast.run.folder import RunFolder
@@ -288,7 +287,7 @@ def get_context(*, allow_offline: bool = True) -> Run:
         else:
             _current = _begin(interactive.default_home(), experiment="local", name=_script_name())
             _end_with_script(_current)
-        atexit.register(_flush_quietly, _current)
+        atexit.register(_current._recorder.finish)
         return _current
 
 
@@ -341,11 +340,6 @@ def _end_with_script(local: Run) -> None:
 
     sys.excepthook = failed
     atexit.register(ended)
-
-
-def _flush_quietly(of: Run) -> None:
-    with suppress(OSError, JournalError):  # the recorder has told on stderr why it can't write
-        of.flush()
 
 
 def _script_name() -> str:

@@ -27,6 +27,7 @@ from outlast.run.folder import RunFolder
 # About 8 MB of metric records: what a script may hold back while its disk is full.
 HELD_RECORDS = 50_000
 RETRY_PAUSE_S = 1.0
+EXIT_PATIENCE_S = 60.0
 
 _quote = json.encoder.encode_basestring_ascii
 
@@ -38,6 +39,7 @@ class Recorder:
         self.folder = folder
         self._writer: Optional[Writer] = None
         self._opening = threading.Lock()
+        self._holding = threading.Lock()  # for the three below
         self._held: Deque[bytes] = deque(maxlen=HELD_RECORDS)
         self._dropped = 0
         self._retry_at = 0.0
@@ -56,7 +58,8 @@ class Recorder:
     def sync(self) -> None:
         """Return when every record so far is on the disk; raise OSError or JournalError if not."""
         if self._held:
-            self._write_held()
+            with self._holding:
+                self._write_held()
         if self._held:
             raise DiskFull(
                 f"{len(self._held)} records wait for room on the disk of {self.folder.path}"
@@ -64,11 +67,25 @@ class Recorder:
         if self._writer is not None:
             self._writer.sync()
 
-    def _append(self, line: bytes) -> None:
+    def finish(self) -> None:
+        """At the process's end: sync, waiting a minute for room if records are still held."""
+        until_s = time.monotonic() + EXIT_PATIENCE_S
+        while True:
+            try:
+                return self.sync()
+            except (OSError, JournalError):
+                if not self._held or time.monotonic() > until_s:
+                    break
+            time.sleep(RETRY_PAUSE_S)
         if self._held:
-            self._hold(line)
-            if time.monotonic() >= self._retry_at:
-                self._write_held()
+            _tell(f"no room came: the last {len(self._held) + self._dropped} records are lost")
+
+    def _append(self, line: bytes) -> None:
+        if self._held:  # asked without the lock, which would cost every record of a healthy run
+            with self._holding:
+                self._hold(line)
+                if time.monotonic() >= self._retry_at:
+                    self._write_held()
             return
         try:
             (self._writer or self._open()).append_packed(line)
@@ -100,14 +117,16 @@ class Recorder:
         return writer
 
     def _begin_holding(self, line: bytes, error: Exception) -> None:
-        self._leave_sealed(error)
-        self._hold(line)
-        self._retry_at = time.monotonic() + RETRY_PAUSE_S
-        print(
-            f"outlast: the run's journal can't be written ({error}); the script goes on, "
-            f"up to {HELD_RECORDS} records wait in memory",
-            file=sys.stderr,
-        )
+        with self._holding:
+            is_first = not self._held  # of the threads that all met the full disk
+            self._leave_sealed(error)
+            self._hold(line)
+            self._retry_at = time.monotonic() + RETRY_PAUSE_S
+        if is_first:
+            _tell(
+                f"the run's journal can't be written ({error}); the script goes on, "
+                f"up to {HELD_RECORDS} records wait in memory"
+            )
 
     def _leave_sealed(self, error: Exception) -> None:
         """A journal that failed for good is left as it is; the next record begins another."""
@@ -120,21 +139,20 @@ class Recorder:
         self._held.append(line)
 
     def _write_held(self) -> None:
+        if not self._held:  # another thread was faster
+            return
         self._retry_at = time.monotonic() + RETRY_PAUSE_S
         try:
             writer = self._writer or self._open()
-            if self._dropped:
-                gap = {
-                    "k": logged.GAP,
-                    "count": self._dropped,
-                    "reason": "disk full",
-                    "t": time.time_ns(),
-                }
+            lost = self._dropped
+            if lost:
+                gap = {"k": logged.GAP, "count": lost, "reason": "disk full", "t": time.time_ns()}
                 writer.append(gap)
                 self._dropped = 0
             while self._held:
                 writer.append_packed(self._held[0])
                 self._held.popleft()
+            _tell(f"the run's journal can be written again; {lost or 'no'} records were lost")
         except (OSError, JournalError) as error:
             self._leave_sealed(error)  # told once when it began; tried again in RETRY_PAUSE_S
 
@@ -143,9 +161,21 @@ class Recorder:
         if self._writer is not None:
             self._writer.close()
         self._writer = None
-        self._opening = threading.Lock()  # another thread of the parent may have held it
+        # Another thread of the parent may have held them.
+        self._opening, self._holding = threading.Lock(), threading.Lock()
         self._held.clear()
         self._dropped = 0
+
+
+def _tell(text: str) -> None:
+    """To the user, past Python's buffer: what that can't write it keeps, and fails at the exit."""
+    try:
+        if sys.stderr is sys.__stderr__:
+            os.write(2, f"outlast: {text}\n".encode())
+        else:  # a notebook's
+            print(f"outlast: {text}", file=sys.stderr)
+    except (OSError, ValueError):
+        return  # stderr is closed, or on the same full disk; the script must not suffer from it
 
 
 def _rank() -> Optional[int]:
