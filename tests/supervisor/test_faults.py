@@ -62,7 +62,8 @@ def test_a_full_disk_delays_the_end_and_loses_nothing(small: Run) -> None:
     ended = small.ended()
     assert small.wait(ev.Exited).code == 5
     assert ended.cause == "exit_code"
-    assert small.kinds() == ["supervised", "started", "exited", "tree_ended", "ended"]
+    assert small.kinds() == ["supervised", "started", "exited", "warned", "tree_ended", "ended"]
+    assert small.wait(ev.Warned).code == "disk_full"
 
 
 def until_full(run: Run) -> None:

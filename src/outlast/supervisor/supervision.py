@@ -31,7 +31,7 @@ from outlast.supervisor.kernel import Exit
 from outlast.supervisor.leftovers import Leftovers
 from outlast.supervisor.loop import Loop, now_s, wall_ns
 from outlast.supervisor.outputs import Inventory
-from outlast.supervisor.owner import Word, final_word, last_word
+from outlast.supervisor.owner import Word, final_word, last_word, word_in
 from outlast.supervisor.stop import Ladder
 from outlast.supervisor.story import Story
 from outlast.supervisor.tree import Tree, described, plain
@@ -39,6 +39,7 @@ from outlast.supervisor.tree import Tree, described, plain
 HEARTBEAT_S = 5.0
 _SYNC_S = 1.0
 _LOOK_S = 1.0
+_FULL_BYTES = 16 << 10  # a full disk: less room than this
 # What ends by itself right after the main process (a resource tracker, a `tee`) is no leftover.
 _SETTLE_S = 0.3
 # SIGCHLD may come by the thousand; the table of processes is read at most this often for it.
@@ -128,9 +129,20 @@ class Supervision:
         for entry in entries:
             if entry.name.startswith(names.LOGGED_PREFIX):
                 size_bytes = entry.stat(follow_symlinks=False).st_size
-                if self._logged_bytes.get(entry.name) != size_bytes:
+                start = self._logged_bytes.get(entry.name, 0)
+                if start != size_bytes:
                     self._logged_bytes[entry.name] = size_bytes
                     sync_file(entry.path)
+                    self._listen_to_owner(entry.name, start)
+
+    def _listen_to_owner(self, journal: str, start: int) -> None:
+        """An owner that ended its run before this process could be reached is heard here."""
+        if self.main is None or not self.assignment.is_interactive or self.stage != "running":
+            return
+        if journal.startswith(f"{names.LOGGED_PREFIX}{self.main.pid}-{self.main.start_ticks}-"):
+            word = word_in(self.folder.file(journal), start)
+            if word is not None and word.how != "exit":
+                self.end_owner(word)
 
     # --- running ---
 
@@ -271,6 +283,7 @@ class Supervision:
 
     def main_ended(self, ended: Optional[Exit]) -> None:
         """The main process is over; None: nobody can tell how."""
+        full_disk = self._full_disk()  # asked first: room may return at any moment
         known = ended or Exit(None, None, False)
         self.seen = self.seen._replace(
             code=known.code, signal=known.signal, is_exit_known=ended is not None
@@ -281,6 +294,10 @@ class Supervision:
         self.story.tell(self._exited)
         self._settle()
         self.look_for_oom()
+        if self.seen.code and not self.seen.stopped_main and full_disk:
+            # What a full disk ended has no room left to print that it was so.
+            message = f"the disk of {plain(full_disk)} was full when the command ended"
+            self.story.tell(ev.Warned(time.time_ns(), self.attempt, "disk_full", message))
         self.enter_leftovers()
 
     def _settle(self) -> None:
@@ -309,6 +326,10 @@ class Supervision:
             if text:
                 message = f"the kernel killed a process for memory while it ran: {text}"
                 self.story.tell(ev.Warned(time.time_ns(), self.attempt, "oom", message))
+
+    def _full_disk(self) -> str:
+        """Which of the run's folders lies on a full disk; "" if none does."""
+        return next((path for path in (self.folder.path, self.working) if _is_full(path)), "")
 
     # --- leftovers ---
 
@@ -460,6 +481,14 @@ class Supervision:
         if self.control is not None:
             self.control.close()
         self.loop.is_over = True
+
+
+def _is_full(path: str) -> bool:
+    try:
+        disk = os.statvfs(path)
+    except OSError:
+        return False
+    return disk.f_bavail * disk.f_frsize < _FULL_BYTES or (disk.f_files > 0 and disk.f_favail == 0)
 
 
 def _size(path: str) -> int:

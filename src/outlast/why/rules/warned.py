@@ -14,6 +14,7 @@ ANSWERS = False
 TOLD_ELSEWHERE = frozenset(
     (
         "leftovers", "leftovers_ended", "orphaned", "corrected", "logged_errors", "logged_error",
+        "disk_full",
         "output_foreign", "output_truncated", "output_check_failed", "output_unreadable",
         "output_too_new",
     )
