@@ -108,16 +108,37 @@ def _wait_gone(pidfd: int) -> None:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    """A fresh workspace with a server that runs; stopped at the end, its runs canceled."""
-    place = Place(tmp_path / "home")
-    place.start_server()
-    yield place
-    if find(place.home) is None:
-        place.start_server()
-    for handle in place.workspace.runs():
-        if not handle.is_over:
-            handle.cancel(force=True)
-            handle.wait(raise_on_error=False)
-    place.workspace.close()
-    place.stop_server()
+def place_at() -> Iterator[Callable[[Path], Place]]:
+    """Workspaces with a server that runs; stopped at the end, their runs canceled."""
+    places: list[Place] = []
+
+    def make(home: Path) -> Place:
+        places.append(Place(home))
+        places[-1].start_server()
+        return places[-1]
+
+    yield make
+    for place in places:
+        if find(place.home) is None:
+            place.start_server()
+        for handle in place.workspace.runs():
+            if not handle.is_over:
+                handle.cancel(force=True)
+                handle.wait(raise_on_error=False)
+        place.workspace.close()
+        place.stop_server()
+
+
+@pytest.fixture
+def place(
+    # In this order: the database goes last of all.
+    workspace_database: str,
+    tmp_path: Path,
+    place_at: Callable[[Path], Place],
+) -> Place:
+    """A fresh workspace with a server that runs."""
+    home = tmp_path / "home"
+    if workspace_database:
+        home.mkdir(mode=0o700)
+        (home / "config.toml").write_text(f'database_url = "{workspace_database}"\n')
+    return place_at(home)

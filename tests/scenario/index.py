@@ -12,6 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from outlast import config
 from outlast.run.folder import RunFolder
 from outlast.store import schema, series
 from outlast.store.database import Database
@@ -44,7 +45,7 @@ def rebuilt(home: Path, to: Path) -> dict[str, Any]:
 
 def kept(home: Path) -> dict[str, Any]:
     """The index as the server left it."""
-    database = Database.open(f"sqlite:///{home / 'outlast.db'}")
+    database = Database.open(config.load({"home": str(home)}, {}).database)
     try:
         return _rows(database)
     finally:

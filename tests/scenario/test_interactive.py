@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -235,5 +236,8 @@ def test_a_killed_supervisor_of_an_interactive_run_is_replaced(
 
 def test_nothing_of_a_run_is_left_behind(place: Place, tmp_path: Path) -> None:
     run = run_script(place, "", code=0)
+    for pid in place.supervisors(run.id):  # it ends some milliseconds after its last word
+        with contextlib.suppress(ProcessLookupError):
+            wait_gone(os.pidfd_open(pid))
     assert place.supervisors(run.id) == []
     assert not (place.folder(run.id) / "control.sock").exists()

@@ -90,6 +90,7 @@ def runs(many_cpus: None, place: Place, tmp_path: Path) -> list[RunHandle]:
     ]  # fmt: skip
 
 
+@pytest.mark.each_database
 @pytest.mark.timeout(600)
 def test_every_point_is_there_once_and_every_state_is_right(
     runs: list[RunHandle], place: Place, tmp_path: Path

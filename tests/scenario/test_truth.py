@@ -15,7 +15,7 @@ from outlast import process
 from outlast.run.state import RunState
 from tests.scenario.conftest import Place
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.each_database]
 
 
 def submit(place: Place, *command: str, options: tuple[str, ...] = ()) -> str:
