@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from outlast.sdk import RunHandle
-from tests.scenario.conftest import IS_FULL, Place
+from tests.scenario.conftest import IS_FULL, Place, wait_gone
 
 jupyter_client = pytest.importorskip("jupyter_client")
 pytest.importorskip("ipykernel")

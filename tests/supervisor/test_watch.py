@@ -285,3 +285,16 @@ Writer(os.environ['OUTLAST_RUN'] + '/logged.w1').append(
 def test_the_word_of_the_attempt_before_doesnt_count(run: Run) -> None:
     log(run, k="end", how="fail", message="", facts={}, t=1)
     assert run.shell("exit 0").ended().outcome == "completed"
+
+
+def test_a_living_owner_that_could_not_reach_it_is_heard_by_its_journal(
+    run: Run, owner: subprocess.Popen[bytes]
+) -> None:
+    watch(run, owner)
+    run.wait(ev.Started)
+    me = process.Identity.of(owner.pid)
+    assert me is not None
+    with Writer(str(run.path / f"logged.{me.pid}-{me.start_ticks}-abcd")) as journal:
+        journal.append({"k": "end", "how": "complete", "message": "", "facts": {}, "t": 1})
+    assert run.ended().outcome == "completed"
+    assert owner.poll() is None

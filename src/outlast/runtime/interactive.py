@@ -33,10 +33,16 @@ class Watcher:
     def finish(self, how: str, message: str, facts: Mapping[str, Any]) -> None:
         """Tell that the owner is done; return when the end is recorded, or after 1.8 s.
 
-        A supervisor that doesn't answer finds the end record in the journal later.
+        A supervisor that can't be reached in this time finds the end record in the journal.
         """
         request = {"op": "finish", "how": how, "message": message, "facts": dict(facts)}
-        if ask(self.folder, request):
+        deadline = time.monotonic() + FINISH_TIMEOUT_S
+        while not os.path.exists(self.folder.file(names.SOCKET)):
+            # It is still starting; it tells nobody when it is ready.
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                return
+            time.sleep(0.005)
+        if ask(self.folder, request, timeout_s=max(0.1, deadline - time.monotonic())):
             self._process.poll()
 
 
@@ -91,12 +97,14 @@ def stop(folder: RunFolder, reason: str) -> bool:
     return ask(folder, {"op": "stop", "reason": reason})
 
 
-def ask(folder: RunFolder, request: Mapping[str, Any]) -> bool:
+def ask(
+    folder: RunFolder, request: Mapping[str, Any], *, timeout_s: float = FINISH_TIMEOUT_S
+) -> bool:
     """One request to the run's supervisor; False when it doesn't answer in time."""
     from outlast.supervisor.control import ask as ask_supervisor
 
     try:
-        ask_supervisor(folder, dict(request), timeout_s=FINISH_TIMEOUT_S)
+        ask_supervisor(folder, dict(request), timeout_s=timeout_s)
     except Unreachable:
         return False
     return True

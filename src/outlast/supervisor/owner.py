@@ -64,13 +64,22 @@ def last_word(folder: RunFolder, before_bytes: Mapping[str, int]) -> Optional[Wo
     found: Optional[Word] = None
     for name in names_in(folder):
         if name.startswith(LOGGED_PREFIX) and not name.endswith(".first"):
-            for record in _end_records(folder.file(name), before_bytes.get(name, 0)):
-                word = Word.of(record)
-                if word is not None and (
-                    found is None or _GRAVITY.index(word.how) >= _GRAVITY.index(found.how)
-                ):
-                    found = word
+            found = _graver(found, word_in(folder.file(name), before_bytes.get(name, 0)))
     return found
+
+
+def word_in(journal: str, start: int) -> Optional[Word]:
+    """The gravest word in one journal from the offset `start` on; None without one."""
+    found: Optional[Word] = None
+    for record in _end_records(journal, start):
+        found = _graver(found, Word.of(record))
+    return found
+
+
+def _graver(one: Optional[Word], other: Optional[Word]) -> Optional[Word]:
+    if one is None or other is None:
+        return other or one
+    return other if _GRAVITY.index(other.how) >= _GRAVITY.index(one.how) else one
 
 
 def final_word(word: Optional[Word], ended: Optional[Exit]) -> Word:
