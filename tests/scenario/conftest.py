@@ -45,7 +45,7 @@ class Place:
         assert server is not None, "no server to kill"
         pidfd = os.pidfd_open(server.pid)
         os.kill(server.pid, signal.SIGKILL)
-        _wait_gone(pidfd)
+        wait_gone(pidfd)
 
     def stop_server(self) -> None:
         stop(self.home)
@@ -100,7 +100,8 @@ class Place:
         pytest.fail(f"it never came to that: {handle.fetch()['state']}")
 
 
-def _wait_gone(pidfd: int) -> None:
+def wait_gone(pidfd: int) -> None:
+    """Wait until the process behind `pidfd` has ended."""
     import select
 
     assert select.select([pidfd], [], [], 10)[0], "it didn't end"
