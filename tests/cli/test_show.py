@@ -66,8 +66,9 @@ def test_colours_are_for_terminals_that_want_them(monkeypatch: pytest.MonkeyPatc
     [
         ({"status": "Running"}, "Running"),
         ({"status": "Completed", "warnings": [["a", "b"]]}, "Completed!"),
-        ({"status": "Failed", "cause": "exit_code", "exit_code": 7}, "Failed: exit code 7"),
+        ({"status": "Failed", "cause": "exit_code", "exit_code": 7}, "Failed: exit 7"),
         ({"status": "Failed", "cause": "time_limit", "exit_code": 1}, "Failed: time limit"),
+        ({"status": "Failed", "cause": "launch_failed"}, "Failed: launch"),
         ({"status": "Finalizing", "stage": "leftovers"}, "Finalizing: leftovers"),
         ({"status": "Canceled", "cause": "canceled"}, "Canceled"),
     ],

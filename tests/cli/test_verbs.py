@@ -59,7 +59,7 @@ def test_a_list_in_a_terminal_is_80_columns_of_what_tells_runs_apart(
     heading, bad, digits = window.text.replace("\x1b[0m", "").splitlines()
     assert heading.split() == ["ID", "RUN", "EXPERIMENT", "STATUS", "AGE", "LASTED", "METRICS"]
     assert bad.startswith(f"{failed.id}  bad ")
-    assert "\x1b[31mFailed: exit code 7" in bad
+    assert "\x1b[31mFailed: exit 7" in bad
     assert digits.startswith(f"{trained.id}  digits")
     assert "loss=0.025" in digits
     assert len(digits.replace("\x1b[32m", "")) <= 80

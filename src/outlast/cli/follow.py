@@ -126,10 +126,11 @@ def _detached(following: Following) -> int:
     handle = following.handle
     if sys.stderr.isatty():
         click.echo(err=True)  # after the "^C" that the terminal shows
-    say(f"detached, run {handle.id} goes on.   Come back: outlast logs -f {handle.id}")
+    say(f"detached; run {handle.id} goes on")
+    say(f"come back by: outlast logs -f {handle.id}")
     if not sys.stdin.isatty():
         return exits.INTERRUPTED
-    say(f"Ctrl-C again within {TWICE_S:g} s cancels it; any line typed goes to the shell at once.")
+    say(f"Ctrl-C again within {TWICE_S:g} s cancels it; any other line goes to the shell")
     if not _is_repeated():
         return exits.INTERRUPTED
     handle.cancel("Ctrl-C twice")

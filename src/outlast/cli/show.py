@@ -27,14 +27,18 @@ COLOURS = {
 }
 MARKS = {"problem": "✗", "warning": "!"}
 TEXT_COLUMNS = 100  # longer lines are hard to read, however wide the terminal
-LEAST_GIVING = 12  # what a column keeps of its text when it gives way before others
+FIELD_COLUMNS = 12
+FIELD_CHARS = 2000
+LEAST_GIVING = 10  # what a column keeps of its text when it gives way before others
 LEAST_COLUMNS = 6  # and when all have to
 PIPED_COLUMNS = 100_000  # a table that isn't shown on a terminal is never cut
 
 
 def say(text: str) -> None:
     """One line beside the output: on stderr, so that what a command prints stays what it is."""
-    click.echo(f"outlast: {printable(text)}", err=True)
+    line = f"outlast: {printable(text)}"
+    shown = "\n".join(_wrapped("", line, indent=9)) if sys.stderr.isatty() else line
+    click.echo(shown, err=True)
 
 
 def print_json(value: Any) -> None:
@@ -95,10 +99,11 @@ def lasted(row: Mapping[str, Any]) -> str:
 
 
 def status(row: Mapping[str, Any]) -> str:
-    """The status with what it waits for, or why it failed: "Failed: exit code 3"."""
-    more = str(row.get("cause") or row.get("stage") or "").replace("_", " ")
-    if more == "exit code" and row.get("exit_code") is not None:
-        more = f"exit code {row['exit_code']}"
+    """The status with what it waits for, or why it failed: "Failed: exit 3"."""
+    more = str(row.get("cause") or row.get("stage") or "").removesuffix("_failed")
+    if more == "exit_code" and row.get("exit_code") is not None:
+        more = f"exit {row['exit_code']}"
+    more = more.replace("_", " ")
     mark = "!" if row.get("warnings") and row["status"] == "Completed" else ""
     return f"{row['status']}{mark}" + (
         f": {more}" if more and more != row["status"].lower() else ""
@@ -246,11 +251,19 @@ def _evidence(fact: Mapping[str, Any]) -> list[str]:
     return _wrapped("    ", text)
 
 
-def _wrapped(lead: str, text: str) -> list[str]:
+def field(name: str, text: str) -> str:
+    """A named value, over several lines on a terminal that is too narrow for it."""
+    lead = f"{name:<{FIELD_COLUMNS}}"
+    line = one_line(text, max_chars=FIELD_CHARS)
+    return "\n".join(_wrapped(lead, line)) if sys.stdout.isatty() else lead + line
+
+
+def _wrapped(lead: str, text: str, *, indent: int | None = None) -> list[str]:
     import textwrap
 
     columns = max(40, min(width(), TEXT_COLUMNS))
     return textwrap.wrap(
-        text, columns, initial_indent=lead, subsequent_indent=" " * len(lead),
+        text, columns, initial_indent=lead,
+        subsequent_indent=" " * (len(lead) if indent is None else indent),
         break_long_words=False, break_on_hyphens=False,
     ) or [lead.rstrip()]  # fmt: skip

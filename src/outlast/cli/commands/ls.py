@@ -15,6 +15,8 @@ from outlast.cli.options import listing
 
 # Ages and durations change by the second, whatever the runs do.
 REDRAW_S = 1.0
+# Room for a second metric.
+WIDE_COLUMNS = 100
 HOME, END_OF_LINE, END_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 OTHER_SCREEN, FIRST_SCREEN = "\x1b[?1049h", "\x1b[?1049l"
@@ -64,12 +66,12 @@ def _table(rows: list[dict[str, Any]]) -> str:
             show.status(row),
             show.age(row["created_ns"]),
             show.lasted(row),
-            show.metrics(row),
+            show.metrics(row, most=2 if show.width() >= WIDE_COLUMNS else 1),
         ]
         for row in rows
     ]
     headings = ["ID", "RUN", "EXPERIMENT", "STATUS", "AGE", "LASTED", "METRICS"]
-    return show.table(headings, cells, paint_column=3, gives_way=(1, 6))
+    return show.table(headings, cells, paint_column=3, gives_way=(1, 2, 6))
 
 
 def _watch(text: Callable[[], str]) -> None:

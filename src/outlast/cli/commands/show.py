@@ -26,10 +26,9 @@ def command(run: str, as_json: bool) -> None:
         return
     for name, text in _lines(facts):
         if text:
-            line = f"{name:<12}{one_line(text, max_chars=2000)}"
-            click.echo(
-                show.paint(line, KINDS.get(name, facts["status"])) if name in PAINTED else line
-            )
+            line = show.field(name, text)
+            kind = KINDS.get(name, facts["status"])
+            click.echo(show.paint(line, kind) if name in PAINTED else line)
     click.echo(f"\nnext: outlast logs {facts['id']}   outlast why {facts['id']}")
 
 
