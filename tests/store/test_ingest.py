@@ -23,6 +23,7 @@ from outlast.journal.line import pack
 from outlast.run import events as ev
 from outlast.run.folder import RunFolder
 from outlast.run.manifest import Entry, made
+from outlast.run.spec import RunSpec
 from outlast.run.state import (
     CANCEL_REQUESTED,
     COMPLETED,
@@ -37,7 +38,7 @@ from outlast.run.state import (
     Stop,
     replay,
 )
-from outlast.store import manifests, runs, schema, series
+from outlast.store import manifests, reading, runs, schema, series
 from outlast.store.database import Database
 from outlast.store.ingest import Ingest, Ingested
 from tests.store.folders import T_NS, Written, point
@@ -506,6 +507,24 @@ def test_one_wrong_folder_does_not_hold_up_the_others(
     found = ingest.run_many([first.folder, RunFolder(str(tmp_path / "none")), second.folder])
     assert isinstance(found[1], NotFound)
     assert [one.run_id for one in found if isinstance(one, Ingested)] == ["a", "b"]
+
+
+def test_a_folder_that_cannot_be_stored_does_not_hold_up_the_others(
+    database: Database, ingest: Ingest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it is that the database refuses: here a name that is none."""
+    folders = [Written(tmp_path, run_id).folder for run_id in ("a", "b", "c")]
+    load = reading.load_spec
+
+    def load_odd(folder: RunFolder) -> RunSpec:
+        spec = load(folder)
+        odd: Any = {"no": "name"}
+        return spec._replace(name=odd) if folder.run_id == "b" else spec
+
+    monkeypatch.setattr(reading, "load_spec", load_odd)
+    found = ingest.run_many(folders)
+    assert isinstance(found[1], Corrupt)
+    assert [one.run_id for one in found if isinstance(one, Ingested)] == ["a", "c"]
 
 
 # --- exactly once ---

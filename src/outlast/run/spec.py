@@ -19,6 +19,7 @@ LEFTOVERS = ("wait", "terminate", "fail")
 ON_LOGGED_ERROR = ("ignore", "warn", "fail")
 RETRY_ON = ("lost", "failed")
 
+MAX_OUTPUTS = 1_000
 # 30 days, the default of ScriptRunConfig in Azure ML: a limit always exists.
 MAX_RUN_DURATION_S = 30 * 24 * 3600.0
 
@@ -235,6 +236,9 @@ def _part(kind: Any, readers: Dict[str, Callable[[str, Any], Any]]) -> Callable[
 def _outputs(field: str, value: Any) -> Tuple[Output, ...]:
     if isinstance(value, str) or not isinstance(value, (list, tuple)):
         raise Invalid.field(field, value, "give a list of outputs")
+    if len(value) > MAX_OUTPUTS:
+        remedy = f"declare at most {MAX_OUTPUTS}; a folder stands for all that is in it"
+        raise Invalid.field(field, len(value), remedy)
     outputs: List[Output] = []
     for index, item in enumerate(value):
         entry = {"path": item} if isinstance(item, str) else item
@@ -251,7 +255,7 @@ _RUN_IDS = lambda field, value: tuple(check_run_id(item) for item in _texts(fiel
 _READERS: Dict[str, Callable[[str, Any], Any]] = {
     "id": lambda field, value: check_run_id(value),
     "experiment": _named,
-    "name": lambda field, value: value and _named(field, value),
+    "name": lambda field, value: "" if value == "" else _named(field, value),
     "kind": _choice(KINDS),
     "command": _texts,
     "source": _maybe(

@@ -18,12 +18,15 @@ from outlast.errors import Conflict, Invalid
 from outlast.executors.executor import Executor
 from outlast.ids import new_run_id
 from outlast.run import redact
+from outlast.run.folder import WORK
 from outlast.run.spec import RunSpec, Source
 from outlast.scheduler import launching
 from outlast.scheduler.launching import Launch
 from outlast.scheduler.slots import Slots
 from outlast.store import schema
 from outlast.store.database import Database
+
+NO_DISKS = ("/proc/", "/sys/", "/dev/")
 
 
 class Checked(NamedTuple):
@@ -66,6 +69,7 @@ class Intake:
             known = ", ".join(sorted(self._executors))
             raise Invalid.field("executor", spec.executor, f"use one of: {known}")
         self._slots.check(spec.resources)
+        self._check_outputs(spec, checked)
         self._check_ids(spec)
         spec = spec._replace(
             command=tuple(redact.command(checked.command)),
@@ -92,6 +96,21 @@ class Intake:
             id=new_run_id(), retry_of=spec.id, created_ns=0, kind="command", after=()
         )
         return fresh, lambda: _kept(spec, environ)
+
+    def _check_outputs(self, spec: RunSpec, launch: Launch) -> None:
+        """Outputs are read whole: one that holds the run's own folder would never come to rest."""
+        folder = os.path.realpath(os.path.join(self._runs_folder, spec.id))
+        is_snapshot = spec.source is not None and spec.source.kind == "snapshot"
+        work = os.path.join(folder, WORK) if is_snapshot else launch.folder
+        for index, output in enumerate(spec.outputs):
+            path = os.path.realpath(os.path.join(work, output.path))
+            remedy = ""
+            if os.path.commonpath((path, folder)) == path:
+                remedy = f"{path} holds the workspace itself; name what the run writes"
+            elif path.startswith(NO_DISKS):
+                remedy = "files there are not on a disk"
+            if remedy:
+                raise Invalid.field(f"outputs[{index}]", output.path, remedy)
 
     def _check_ids(self, spec: RunSpec) -> None:
         runs = schema.runs.c

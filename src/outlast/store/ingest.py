@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.engine import Connection
 
-from outlast.errors import OutlastError, Unreachable
+from outlast.errors import Corrupt, OutlastError, Unreachable
 from outlast.run import events as ev
 from outlast.run.folder import DECISIONS, EVENTS, RunFolder
 from outlast.run.manifest import Manifest
@@ -109,8 +109,16 @@ class Ingest:
                 stored = iter(self._store(news))
             except (_Stale, exc.IntegrityError):
                 continue
+            except exc.StatementError as error:
+                if len(folders) == 1:
+                    told = f"what {folders[0].path} holds can't be stored: {error.orig}"
+                    return [Corrupt(told)]
+                break
             return [next(stored) if isinstance(one, _News) else one for one in gathered]
-        raise Unreachable("another server changes the same runs; trying again is safe")
+        if len(folders) == 1:
+            return [Unreachable("another server changes the same run; trying again is safe")]
+        # One of them can't be stored: the others must not wait for it.
+        return [self.run_many([folder])[0] for folder in folders]
 
     def _gather(self, folders: Sequence[RunFolder]) -> list[_News | OutlastError]:
         with self._database.read() as connection:
