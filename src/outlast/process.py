@@ -11,6 +11,7 @@ import os
 from typing import Dict, Iterable, List, NamedTuple, Optional, Set
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_CMDLINE_BYTES = 64 << 10
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -106,16 +107,24 @@ def read_stat(pid: int) -> Optional[Stat]:
 
 
 def command_of(pid: int, *, max_chars: int = 300) -> str:
-    """The command line, as one shows it; the kernel's name in brackets when it has none."""
+    """The command line, as it is; the kernel's name in brackets when it has none."""
+    return " ".join(arguments_of(pid))[:max_chars]
+
+
+def arguments_of(pid: int) -> List[str]:
+    """The command line's words; the kernel's name in brackets when it has none, [] when gone.
+
+    They may hold secrets: what is kept or shown goes through run.redact.
+    """
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
-            raw = file.read(4 * max_chars)
+            raw = file.read(_CMDLINE_BYTES)
     except OSError:
         raw = b""
     if raw:
-        return raw.rstrip(b"\0").replace(b"\0", b" ").decode("utf-8", "replace")[:max_chars]
+        return raw.rstrip(b"\0").decode("utf-8", "replace").split("\0")
     stat = read_stat(pid)
-    return "" if stat is None else f"[{stat.name}]"
+    return [] if stat is None else [f"[{stat.name}]"]
 
 
 def pids() -> List[int]:

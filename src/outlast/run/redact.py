@@ -36,6 +36,9 @@ _VALUE = re.compile(
 )
 _USERINFO = re.compile(r"(?<=://)[^/\s@]+@")
 _ASSIGNED = re.compile(r"^(--?)?([A-Za-z][\w.-]*)=(.+)$", re.S)
+_SPACE = re.compile(r"(\s+)")
+# Not `$TOKEN`, `os.environ[...]` or `get_token()`: those are where a secret comes from.
+_LITERAL = re.compile(r"['\"]?[^\s$(\['\"-][^\s$(\[]*$")
 _RANDOM = re.compile(r"[A-Za-z0-9+/_=-]{24,}")
 
 
@@ -76,8 +79,27 @@ def command(arguments: Sequence[str]) -> List[str]:
         assigned = _ASSIGNED.match(argument)
         if assigned and (is_secret_name(assigned[2]) or looks_secret(assigned[3])):
             shown.append(f"{assigned[1] or ''}{assigned[2]}={STARS}")
+        elif looks_secret(argument):
+            shown.append(text(argument) if _SPACE.search(argument) else STARS)
         else:
-            shown.append(STARS if looks_secret(argument) else text(argument))
+            shown.append(text(argument))
+    return [_script(argument) if _SPACE.search(argument) else argument for argument in shown]
+
+
+def _script(argument: str) -> str:
+    """An argument that is a command line itself, as of `sh -c`: its words, one by one."""
+    shown = ""
+    is_next_secret = False
+    for word in _SPACE.split(argument):
+        assigned = _ASSIGNED.match(word)
+        is_here = assigned is not None and is_secret_name(assigned[2])
+        value = assigned[3] if assigned is not None and is_here else word
+        if (is_here or is_next_secret) and _LITERAL.match(value):
+            bare = value.strip("'\";)")
+            word = word[: len(word) - len(value)] + value.replace(bare, STARS)
+        if word.strip():
+            is_next_secret = word.startswith("-") and "=" not in word and is_secret_name(word)
+        shown += word
     return shown
 
 

@@ -17,6 +17,7 @@ from outlast.process import Stat
 from outlast.supervisor.kernel import open_pidfd
 
 _APART = b"OUTLAST_DETACHED=1"
+_COMMAND_CHARS = 300
 
 
 class Tree:
@@ -57,8 +58,10 @@ def described(stats: Iterable[Stat]) -> List[Dict[str, Any]]:
 
 
 def command_of(pid: int) -> str:
-    """The command line with nothing that a record can't hold."""
-    return plain(process.command_of(pid))
+    """The command line as a record may hold it: without secrets, and not at any length."""
+    from outlast.run import redact  # the first process that is told of pays for it
+
+    return plain(" ".join(redact.command(process.arguments_of(pid))))[:_COMMAND_CHARS]
 
 
 def plain(text: str) -> str:

@@ -20,6 +20,7 @@ from outlast.run.redact import command as redacted
 
 # Beyond this many processes nobody reads a list, and looking at each takes a millisecond.
 LOOKED_AT = 200
+COMMAND_CHARS = 300
 
 
 class ProcessSeen(NamedTuple):
@@ -124,7 +125,7 @@ def _children(stats: Iterable[process.Stat]) -> Mapping[int, list[process.Stat]]
 
 
 def _shown_command(pid: int) -> str:
-    return " ".join(redacted(process.command_of(pid).split(" ")))
+    return " ".join(redacted(process.arguments_of(pid)))[:COMMAND_CHARS]
 
 
 # Where a thread sleeps in the kernel, in words. The kernel's names carry suffixes (".constprop.0").
