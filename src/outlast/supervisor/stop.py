@@ -79,6 +79,8 @@ class Ladder:
         if self._tree.members():
             self.kill()
             self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+        else:  # until over() says so, one may have been missed
+            self._loop.after("stop", self._pause_s, self._kill_rung)
         self._looked()
 
     def _kill_all(self, members: List[Stat]) -> None:

@@ -353,13 +353,14 @@ class Supervision:
             self.loop.after("rest", pause_s, self.look_for_the_rest)
             return
         self._scanned_s = now_s()
-        if not self.tree.members():
+        if self.tree.is_empty():
             self._tree_ended()
 
     def _look_at_leftovers(self) -> None:
         members = self.tree.members()
         if not members:
-            self._tree_ended()
+            self.loop.after("leftovers", _SCAN_PAUSE_S, self._look_at_leftovers)
+            self.look_for_the_rest()
             return
         if self._leftovers is None:
             self._leftovers = Leftovers([place.path for place in self._places()])

@@ -302,4 +302,5 @@ class Strangers:
                 if not _watch_death(supervision, who, lambda _: self.watch()):
                     supervision.loop.after("strangers", 0.05, self.watch)
         if not members:
+            supervision.loop.after("strangers", 0.05, self.watch)
             supervision.look_for_the_rest()

@@ -27,6 +27,7 @@ class Tree:
         self._entry = b"OUTLAST_RUN=" + os.fsencode(folder)
         self._root = os.getpid()
         self._keeper = os.getppid()
+        self._has_apart = False  # at the last look
 
     def members(self) -> List[Stat]:
         """Those that are alive now."""
@@ -37,7 +38,15 @@ class Tree:
             inside.add(pid)
             inside.update(stat.pid for stat in process.descendants(pid, table=table))
         apart = self._apart(inside, table)
+        self._has_apart = not apart.isdisjoint(inside)
         return [table[pid] for pid in sorted(inside - apart) if is_alive(table[pid])]
+
+    def is_empty(self) -> bool:
+        """Is not one process left? One look isn't proof: while it is made, a process may fork and
+        end, and both are missed. Its child is then a child of ours, which the kernel knows."""
+        if self.members() or (_has_live_child() and not self._has_apart):
+            return False
+        return not self.members()
 
     def _apart(self, pids: Set[int], table: Dict[int, Stat]) -> Set[int]:
         apart = {self._root, self._keeper}
@@ -45,6 +54,13 @@ class Tree:
             apart.add(pid)
             apart.update(stat.pid for stat in process.descendants(pid, table=table))
         return apart
+
+
+def _has_live_child() -> bool:
+    try:
+        return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+    except ChildProcessError:
+        return False
 
 
 def is_alive(stat: Stat) -> bool:
