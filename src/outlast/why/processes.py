@@ -142,13 +142,14 @@ _PLACES = (
     (r"nfs|rpc_", "waits for a network file system"),
     (r"io_schedule|folio_wait|wait_on_page|blk_|jbd2|xfs_|ext4_", "waits for the disk"),
     (r"do_signal_stop|ptrace_stop", "is stopped"),
+    (r"sigsuspend|sigtimedwait", "waits for a signal"),
     (r"unix_wait|fuse", "waits for another program"),
 )
 # Where wchan isn't told, the number of the system call is. x86-64 only.
 _CALLS = {
     0: "waits to read", 7: "waits for events", 23: "waits for events", 35: "sleeps",
     42: "waits for a connection", 43: "waits for a connection", 45: "waits for a socket",
-    47: "waits for a socket", 61: "waits for a child process", 202: "waits for a lock or for "
+    47: "waits for a socket", 128: "waits for a signal", 130: "waits for a signal", 61: "waits for a child process", 202: "waits for a lock or for "
     "another thread", 230: "sleeps", 232: "waits for events", 247: "waits for a child process",
     270: "waits for events", 271: "waits for events", 281: "waits for events",
 }  # fmt: skip
@@ -158,7 +159,8 @@ def _waits_in(pid: int) -> str:
     """What the main thread waits for, in words; "" when it runs or nobody tells."""
     place = _read_text(f"/proc/{pid}/wchan")
     if place and place != "0":
-        return next((words for name, words in _PLACES if re.search(name, place)), f"is in {place}")
+        bare = place.partition(".")[0]
+        return next((words for name, words in _PLACES if re.search(name, place)), f"is in {bare}")
     call = _read_text(f"/proc/{pid}/syscall").split(" ")[0]
     if call.isdigit() and platform.machine() == "x86_64":
         return _CALLS.get(int(call), "")

@@ -7,7 +7,7 @@ from outlast.run.state import FINALIZING, OUTPUTS
 from outlast.units import between
 from outlast.why.evidence import Evidence
 from outlast.why.finding import Finding
-from outlast.why.wording import ending, ending_fact, fact
+from outlast.why.wording import ending, ending_fact, fact, live_processes
 
 RANK = 20
 ANSWERS = True
@@ -22,11 +22,12 @@ def rule(evidence: Evidence) -> Finding | None:
     how = "" if state.kind == "interactive" else f" (the command with {ending(evidence)})"
     return Finding(
         rule="collecting_outputs",
-        claim=f"Every process of it is over{how}; its outputs are being read and hashed, "
+        claim=f"Every process of it is over{how}; its outputs are being checked, read and hashed, "
         f"{between(since_ns, evidence.now_ns)} so far.",
         evidence=(
             *ending_fact(evidence),
             *((fact(ended, "the last of its processes is over"),) if ended else ()),
+            *live_processes(evidence),  # a check that runs
         ),
         since_ns=since_ns,
         next="Then they are stored, and the run is over.",
