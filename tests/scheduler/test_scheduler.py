@@ -89,7 +89,7 @@ def test_a_run_is_indexed_when_submit_returns(workspace: Workspace) -> None:
         ({"name": []}, {}, "name"),
         ({"outputs": ["/"]}, {}, "outputs[0]"),
         ({"outputs": ["fine", "../.."]}, {}, "outputs[1]"),
-        ({"outputs": ["/dev/zero"]}, {}, "outputs[0]"),
+        ({"outputs": ["/proc"]}, {}, "outputs[0]"),
         ({"outputs": [f"f{n}" for n in range(1001)]}, {}, "outputs"),
         ({}, {"command": []}, "launch.command"),
         ({}, {"command": "a string"}, "launch.command"),

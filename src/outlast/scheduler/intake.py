@@ -107,7 +107,7 @@ class Intake:
             remedy = ""
             if os.path.commonpath((path, folder)) == path:
                 remedy = f"{path} holds the workspace itself; name what the run writes"
-            elif path.startswith(NO_DISKS):
+            elif f"{path}/".startswith(NO_DISKS):
                 remedy = "files there are not on a disk"
             if remedy:
                 raise Invalid.field(f"outputs[{index}]", output.path, remedy)
