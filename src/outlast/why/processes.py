@@ -147,12 +147,25 @@ _PLACES = (
 )
 # Where wchan isn't told, the number of the system call is. x86-64 only.
 _CALLS = {
-    0: "waits to read", 7: "waits for events", 23: "waits for events", 35: "sleeps",
-    42: "waits for a connection", 43: "waits for a connection", 45: "waits for a socket",
-    47: "waits for a socket", 128: "waits for a signal", 130: "waits for a signal", 61: "waits for a child process", 202: "waits for a lock or for "
-    "another thread", 230: "sleeps", 232: "waits for events", 247: "waits for a child process",
-    270: "waits for events", 271: "waits for events", 281: "waits for events",
-}  # fmt: skip
+    0: "waits to read",
+    7: "waits for events",
+    23: "waits for events",
+    35: "sleeps",
+    42: "waits for a connection",
+    43: "waits for a connection",
+    45: "waits for a socket",
+    47: "waits for a socket",
+    61: "waits for a child process",
+    128: "waits for a signal",
+    130: "waits for a signal",
+    202: "waits for a lock or for another thread",
+    230: "sleeps",
+    232: "waits for events",
+    247: "waits for a child process",
+    270: "waits for events",
+    271: "waits for events",
+    281: "waits for events",
+}
 
 
 def _waits_in(pid: int) -> str:
