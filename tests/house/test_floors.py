@@ -23,14 +23,17 @@ FLOORS = {
     "units": 0,
     "journal": 0,
     "run": 1,
+    "wire": 1,
     "supervisor": 2,
     "transport": 2,
     "store": 2,
     "artifacts": 2,
     "why": 2,
     "executors": 3,
+    "sessions": 3,
     "scheduler": 4,
     "server": 5,
+    "ssh": 5,
 }
 # The side towers: what each may import, beside itself.
 TOWERS = {
@@ -50,7 +53,7 @@ TOWERS = {
     "demo": {"runtime"},
 }
 # Python >= 3.8 and the standard library alone: they travel to nodes and into jobs.
-BARE = ("errors", "ids", "process", "journal", "run", "runtime", "supervisor")
+BARE = ("errors", "ids", "process", "journal", "run", "wire", "runtime", "supervisor")
 # What a room on floor 0 may import of its neighbours, lowest first.
 GROUND = (
     "errors", "ids", "printable", "units", "process", "config", "catalog", "journal",

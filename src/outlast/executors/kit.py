@@ -23,7 +23,7 @@ import outlast
 from outlast.errors import Unreachable
 
 # What runs in a job's own environment: standard library only, Python >= 3.8.
-FOLDERS = ("journal", "run", "supervisor", "runtime")
+FOLDERS = ("journal", "run", "wire", "supervisor", "runtime")
 MODULES = ("__init__.py", "errors.py", "ids.py", "process.py")
 _DIGEST_CHARS = 16
 _ABANDONED_S = 3600.0  # filling takes a second; what is older was left by a killed process

@@ -11,6 +11,8 @@ import os
 EVENTS = "events"  # records, written by the run's supervisor
 DECISIONS = "decisions"  # records, written by the server
 OUTPUT = "output"  # bytes: stdout and stderr of the job, in the order written
+TIMING = "timing"  # records: when which offset of a session's output was reached, and its sizes
+COMMANDS = "commands"  # records: the commands of a session, as its shell told them
 LOGGED_PREFIX = "logged."  # records, one journal for each process of the script that logs
 
 # Written once, by rename.
@@ -24,6 +26,7 @@ LEASE = "lease"  # its mtime is the supervisor's heartbeat
 SOCKET = "control.sock"
 SUPERVISOR_LOG = "supervisor.log"  # stays empty unless the supervisor itself fails
 WORK = "work"  # working folder of a run that runs on a snapshot
+DRIVER = "driver"  # who types into a session, and how much of it the PTY has taken
 UPLOADS = "uploads"  # files that the script handed over by upload_file and the like
 
 

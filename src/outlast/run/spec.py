@@ -13,7 +13,9 @@ from outlast.errors import Invalid
 from outlast.ids import check_name, check_run_id
 
 FORMAT = 1
-KINDS = ("command", "interactive")
+# command: a job. interactive: a notebook or script that logs. session: a terminal. tunnel: a byte
+# stream, to an `sshd -i`.
+KINDS = ("command", "interactive", "session", "tunnel")
 SOURCE_KINDS = ("in_place", "snapshot")
 LEFTOVERS = ("wait", "terminate", "fail")
 ON_LOGGED_ERROR = ("ignore", "warn", "fail")
@@ -71,6 +73,15 @@ class Policy(NamedTuple):
     retry_delay_max_s: float = 300.0
 
 
+class Terminal(NamedTuple):
+    """The PTY of a session."""
+
+    columns: int = 80
+    rows: int = 24
+    quota_bytes: int = 1 << 30  # of output kept; beyond it the oldest is dropped, and said
+    idle_s: float = 0.0  # ended after so long without a byte, a key and a viewer; 0 = never
+
+
 class RunSpec(NamedTuple):
     """A run as it was asked for."""
 
@@ -86,6 +97,7 @@ class RunSpec(NamedTuple):
     outputs: Tuple[Output, ...] = ()
     resources: Resources = Resources()
     executor: str = "local"
+    terminal: Optional[Terminal] = None  # of a session
     limits: Limits = Limits()
     policy: Policy = Policy()
     after: Tuple[str, ...] = ()  # runs that must be Completed first
@@ -154,7 +166,8 @@ def _number(
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not is_number or not minimum <= value <= maximum or (whole and int(value) != value):
             kind = "a whole number" if whole else "a number"
-            raise Invalid.field(field, value, f"give {kind} of at least {minimum:g}")
+            most = f", at most {maximum:g}" if maximum < 1e9 else ""
+            raise Invalid.field(field, value, f"give {kind} of at least {minimum:g}{most}")
         return int(value) if whole else float(value)
 
     return read
@@ -277,6 +290,17 @@ _READERS: Dict[str, Callable[[str, Any], Any]] = {
         },
     ),
     "executor": _named,
+    "terminal": _maybe(
+        _part(
+            Terminal,
+            {
+                "columns": _number(1, whole=True, maximum=1000),
+                "rows": _number(1, whole=True, maximum=1000),
+                "quota_bytes": _number(1 << 20, whole=True),
+                "idle_s": _number(0),
+            },
+        )
+    ),
     "limits": _part(
         Limits,
         {
