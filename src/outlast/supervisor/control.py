@@ -1,8 +1,9 @@
 """The supervisor's Unix socket: one JSON line asks, one JSON line answers.
 
 Only the run's own user (and root) is answered. A client that floods, stalls or sends too much is
-cut off, and none of them makes the supervisor wait. What the requests mean is told by
-`supervision`; `ask` is for everybody else.
+cut off, and none of them makes the supervisor wait. A request may turn into a longer talk: then
+whoever answers it takes the connection over. What the requests mean is told by `requests`; `ask` is
+for everybody else.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 import select
 import struct
 import time
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, NamedTuple, Optional
 
 from outlast.errors import Unreachable
 from outlast.run.folder import SOCKET, RunFolder
@@ -27,6 +28,13 @@ _PEERCRED_BYTES = 12
 
 Answer = Dict[str, Any]
 Reply = Callable[[Answer], None]
+
+
+class Taken(NamedTuple):
+    """A connection that somebody else watches, writes to and closes from now on."""
+
+    socket: _socket.socket  # doesn't block
+    rest: bytes  # what came behind the request's line
 
 
 def ask(folder: RunFolder, request: Dict[str, Any], timeout_s: float) -> Answer:
@@ -69,13 +77,13 @@ class Control:
     """Listens, and hands each request with the means to reply to `answer`."""
 
     def __init__(
-        self, folder: RunFolder, loop: Loop, answer: Callable[[Dict[str, Any], Reply], None]
+        self, folder: RunFolder, loop: Loop, answer: Callable[[Dict[str, Any], Asker], None]
     ) -> None:
         self._folder = folder
         self._loop = loop
         self._answer = answer
         self._socket: Optional[_socket.socket] = None
-        self._clients: Dict[int, _Client] = {}
+        self._clients: Dict[int, Asker] = {}
 
     def open(self) -> None:
         """Listen, in place of whoever listened before. Raises OSError."""
@@ -130,7 +138,7 @@ class Control:
         if uid not in (0, os.geteuid()):
             socket.close()
             return
-        self._clients[fd] = _Client(socket, self._loop, self._answer, self._closed)
+        self._clients[fd] = Asker(socket, self._loop, self._answer, self._closed)
 
     def _closed(self, fd: int) -> None:
         del self._clients[fd]
@@ -138,14 +146,14 @@ class Control:
             self._loop.watch(self._socket.fileno(), self._accept)
 
 
-class _Client:
+class Asker:
     """One connection: reads a request, waits for the reply, writes it, closes."""
 
     def __init__(
         self,
         socket: _socket.socket,
         loop: Loop,
-        answer: Callable[[Dict[str, Any], Reply], None],
+        answer: Callable[[Dict[str, Any], Asker], None],
         closed: Callable[[int], None],
     ) -> None:
         self._socket = socket
@@ -154,18 +162,27 @@ class _Client:
         self._answer = answer
         self._closed = closed
         self._text = b""
+        self._rest = b""
         self._name = f"client {self._fd}"
         loop.watch(self._fd, self._read)
         loop.after(self._name, _CLIENT_S, self.close)
 
     def close(self) -> None:
+        if self._fd >= 0:
+            self.take().socket.close()
+
+    def take(self) -> Taken:
+        """Hand the connection over, before or instead of a reply; it no longer counts as one here.
+
+        Raises OSError when it is gone by now.
+        """
         if self._fd < 0:
-            return
+            raise OSError("the connection is closed")
         fd, self._fd = self._fd, -1
         self._loop.cancel(self._name)
         self._loop.forget(fd)
-        self._socket.close()
         self._closed(fd)
+        return Taken(self._socket, self._rest)
 
     def _read(self) -> None:
         try:
@@ -178,7 +195,8 @@ class _Client:
         if b"\n" in self._text:
             self._loop.forget(self._fd)  # one request each
             self._loop.cancel(self._name)
-            self._ask(self._text.partition(b"\n")[0])
+            line, _, self._rest = self._text.partition(b"\n")
+            self._ask(line)
         elif not piece or len(self._text) > _REQUEST_BYTES:
             self.close()
 
@@ -188,7 +206,7 @@ class _Client:
         except (ValueError, RecursionError):
             request = None
         if isinstance(request, dict):
-            self._answer(request, self.reply)
+            self._answer(request, self)
         else:
             self.reply({"error": "send one JSON object on one line"})
 

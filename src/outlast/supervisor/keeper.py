@@ -132,7 +132,7 @@ def _supervise(assignment: Assignment, mode: str) -> None:
         Control(
             assignment.folder,
             supervision.loop,
-            lambda request, reply: requests.answer(supervision, request, reply),
+            lambda request, asker: requests.answer(supervision, request, asker),
         )
     )
     events = assignment.folder.file(names.EVENTS)

@@ -18,7 +18,7 @@ import time
 from typing import Any, Dict, List, Optional
 
 from outlast.run import events as ev
-from outlast.supervisor.control import Reply
+from outlast.supervisor.control import Asker, Reply
 from outlast.supervisor.owner import Word
 from outlast.supervisor.status import status
 from outlast.supervisor.supervision import Supervision
@@ -26,8 +26,9 @@ from outlast.supervisor.supervision import Supervision
 _LONGEST_GRACE_S = 24 * 3600.0
 
 
-def answer(supervision: Supervision, request: Dict[str, Any], reply: Reply) -> None:
-    """Do what is asked; `reply` is called now, or when it is done."""
+def answer(supervision: Supervision, request: Dict[str, Any], asker: Asker) -> None:
+    """Do what is asked; the reply comes now, or when it is done."""
+    reply = asker.reply
     operation = request.get("op")
     if operation == "status":
         reply(_status(supervision))
