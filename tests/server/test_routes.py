@@ -234,7 +234,7 @@ def test_each_scope_may_do_what_is_declared_and_no_more(
         return
     answer = server.ask(route.method, path_of(route), token=tokens[scope])
     if route.permission == "public":
-        assert answer.status == 200
+        assert answer.status in (200, 400, 404)  # let in; what is missing is the login's code
     elif route.permission not in MAY[scope]:
         assert answer.status == 403
     elif scope == "run":  # its own run is another one
@@ -264,7 +264,7 @@ def test_the_document_names_every_route_and_its_permission(server: Server) -> No
     document = server.ask("GET", "/api/openapi.json").json
     assert document["openapi"] == "3.1.0"
     named = {(method.upper(), path) for path, ops in document["paths"].items() for method in ops}
-    assert named == {(r.method, r.path.replace("*}", "}")) for r in HTTP_ROUTES}
+    assert named == {(r.method, r.path.replace("*}", "}")) for r in HTTP_ROUTES if not r.is_page}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             assert operation["summary"], (method, path)
@@ -274,5 +274,8 @@ def test_the_document_names_every_route_and_its_permission(server: Server) -> No
 def test_every_route_is_told_in_the_docs() -> None:
     page = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
     for route in routes():
+        if route.is_page:
+            assert f"`{route.path}`" in page
+            continue
         method = "WS" if route.method == "WEBSOCKET" else route.method
         assert f"{method} `{route.path.replace('*}', '}')}`" in page, route.name

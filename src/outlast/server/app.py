@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from outlast import catalog
@@ -18,7 +19,7 @@ from outlast.printable import one_line
 from outlast.server.answers import secured
 from outlast.server.auth import Guard
 from outlast.server.call import Call
-from outlast.server.errors import answer, form
+from outlast.server.errors import HttpError, answer, form
 from outlast.server.parts import Parts
 from outlast.server.route import Route, Table
 
@@ -46,8 +47,9 @@ class App:
         self.parts = parts
         self.table = Table(routes())
         self.guard = Guard(
-            self._dispatch, self.table, parts.settings, port, parts.keys, parts.tickets, parts.note
-        )
+            self._dispatch, self.table, parts.settings, port, parts.keys, parts.tickets, parts.note,
+            parts.studio.public_paths,
+        )  # fmt: skip
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -71,8 +73,17 @@ class App:
         except Exception as error:
             if status:  # the answer has begun: only a broken connection can say that it failed
                 raise
-            await answer(error)(scope, receive, send_secured)
+            await self._refusal(scope, error)(scope, receive, send_secured)
         self._after(scope, status, (time.perf_counter() - begin) * 1000)
+
+    def _refusal(self, scope: Scope, error: Exception) -> Response:
+        """The answer for an exception; who isn't let in with a browser gets the page to log in."""
+        is_unknown = isinstance(error, HttpError) and error.status == 401
+        headers = Headers(scope=scope)
+        is_page = scope["method"] == "GET" and not scope["raw_path"].startswith(b"/api")
+        if not is_unknown or not is_page or "text/html" not in headers.get("accept", ""):
+            return answer(error)
+        return self.parts.studio.page(headers, 401)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_accepted = False

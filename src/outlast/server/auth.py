@@ -2,8 +2,9 @@
 
 Order: Host, Origin, then (unless the path is one of PUBLIC) the token, then the route and its
 permission. Whoever has no token learns nothing, not even which paths exist. Tokens come in the
-Authorization header; a WebSocket, for which a browser can set none, may send a token or a ticket as
-its first message. Who the token's holder is, `keys` says; bodies are `limits`.
+Authorization header. The studio has a session in a cookie instead, which needs a header of its own
+wherever something may change, and opens no WebSocket: for one, a token or a ticket is sent as its
+first message. Who the holder is, `keys` says; sessions begin in `logins`; bodies are `limits`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ from outlast.server.errors import HttpError
 from outlast.server.route import Found, Permission, Route, Table
 
 # Exactly these answer without a token.
-PUBLIC = frozenset((b"/api/version", b"/api/health"))
+PUBLIC = frozenset((b"/api/version", b"/api/health", b"/api/login", b"/login"))
+SAFE = frozenset(("GET", "HEAD"))
+# Pages of other origins can't send it: it shows that the studio's own script asks.
+STUDIO_HEADER = b"outlast-studio"
 MAY: dict[str, frozenset[Permission]] = {
     "admin": frozenset(("read", "append", "manage")),
     "read": frozenset(("read",)),
@@ -57,6 +61,9 @@ class Keys(Protocol):
 
     async def principal(self, token: str) -> Principal | None:
         """Whose token this is; None for one that is unknown, expired or revoked."""
+
+    async def session(self, session: str) -> Principal | None:
+        """Whose session of the studio this is; None for one that is unknown or over."""
 
 
 class Misses:
@@ -129,8 +136,9 @@ class Guard:
 
     def __init__(
         self, inner: Callable[[Scope, Receive, Send], Any], table: Table, settings: Settings,
-        port: int, keys: Keys, tickets: Tickets, note: Note,
+        port: int, keys: Keys, tickets: Tickets, note: Note, files: frozenset[bytes] = frozenset(),
     ) -> None:  # fmt: skip
+        """`files` are paths that need no token, as those of PUBLIC: the studio's scripts."""
         self.inner = inner
         self.table = table
         self.settings = settings
@@ -138,6 +146,10 @@ class Guard:
         self.keys = keys
         self.tickets = tickets
         self.note = note
+        self.public = PUBLIC | files
+        self.cookie = (
+            f"outlast_{port}"  # cookies don't know ports, and two servers may share a host
+        )
         self.misses = Misses(settings.wrong_tokens_per_min)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -150,12 +162,13 @@ class Guard:
         if scope["type"] == "websocket":
             await self._websocket(scope, receive, send)
             return
-        if scope["raw_path"] in PUBLIC:
+        if scope["raw_path"] in self.public:
             found = self.table.find(scope["method"], scope["raw_path"])
             if found.route.permission == "public":
                 await self._pass(scope, receive, send, found, Principal("anyone", "public"))
                 return
-        principal = await self._principal(headers, self.ip(scope))
+        principal = await self._in_session(scope)
+        principal = principal or await self._principal(headers, self.ip(scope))
         found = self.table.find(scope["method"], scope["raw_path"])
         self._check_permission(principal, found)
         await self._pass(scope, receive, send, found, principal)
@@ -192,6 +205,20 @@ class Guard:
         if len(values) != 1 or values[0].decode("latin-1").lower() not in own:
             raise HttpError(403, "foreign_origin", "requests from other origins are refused")
 
+    async def _in_session(self, scope: Scope) -> Principal | None:
+        """Whose session the cookie holds; None without a valid one, or when a token is shown."""
+        headers = scope["headers"]
+        session = cookie_of(headers, self.cookie)
+        if not session or _values(headers, b"authorization"):
+            return None
+        principal = await self.keys.session(session)
+        if principal is None or scope["method"] in SAFE or _values(headers, STUDIO_HEADER):
+            return principal
+        raise HttpError(
+            403, "no_studio_header", "a cookie alone changes nothing",
+            hint="send the header Outlast-Studio: 1",
+        )  # fmt: skip
+
     async def _principal(self, headers: Iterable[tuple[bytes, bytes]], ip: str) -> Principal:
         if self.settings.insecure_no_auth:
             return Principal("anyone", "admin")
@@ -203,9 +230,10 @@ class Guard:
                 headers={"WWW-Authenticate": "Bearer"},
                 hint="the token is in the file `token` of the workspace folder",
             )  # fmt: skip
-        return self._known(await self.keys.principal(token.decode("latin-1").strip()), ip)
+        return self.known(await self.keys.principal(token.decode("latin-1").strip()), ip)
 
-    def _known(self, principal: Principal | None, ip: str) -> Principal:
+    def known(self, principal: Principal | None, ip: str) -> Principal:
+        """The principal; an address that shows wrong tokens is counted. Raises HttpError."""
         if principal is not None:
             return principal
         wait_s = self.misses.add(ip)
@@ -240,6 +268,7 @@ class Guard:
         scope["outlast.found"] = found
         scope["outlast.principal"] = principal
         scope["outlast.ip"] = self.ip(scope)
+        scope["outlast.guard"] = self
         await self.inner(scope, receive, send)
 
     # --- WebSockets: a header decides before the handshake, else the first message after it ---
@@ -276,7 +305,7 @@ class Guard:
                 message = await receive()
             if message["type"] == "websocket.disconnect":
                 return None
-            principal = self._known(await self._shown(message), self.ip(scope))
+            principal = self.known(await self._shown(message), self.ip(scope))
             self._check_permission(principal, found)
         except TimeoutError:
             await _close(send, CLOSE_UNAUTHORIZED, "no token came")
@@ -308,6 +337,16 @@ class _Hello(msgspec.Struct):
 
 def _values(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
     return [value for key, value in headers if key == name]
+
+
+def cookie_of(headers: Iterable[tuple[bytes, bytes]], name: str) -> str:
+    """The value of a cookie; "" without one."""
+    for header in _values(headers, b"cookie"):
+        for pair in header.decode("latin-1").split(";"):
+            found, _, value = pair.strip().partition("=")
+            if found == name:
+                return value
+    return ""
 
 
 def _is_about_one_run(route: Route) -> bool:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from outlast.errors import OutlastError, Refused
 from outlast.server.auth import Principal
+from outlast.server.logins import is_session
 from outlast.store import audit, tokens
 from outlast.store.database import Database
 
@@ -45,6 +46,13 @@ class WorkspaceKeys:
         digest = _digest(token)
         if hmac.compare_digest(digest, self._secret):
             return Principal("workspace", "admin")
+        return None if is_session(token) else await self._found(token, digest)
+
+    async def session(self, session: str) -> Principal | None:
+        """Whose session of the studio this is; None when it is unknown, expired or revoked."""
+        return await self._found(session, _digest(session)) if is_session(session) else None
+
+    async def _found(self, token: str, digest: bytes) -> Principal | None:
         until, principal = self._cache.get(digest, (0.0, None))
         now = self._clock()
         if until > now:

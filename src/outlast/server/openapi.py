@@ -32,8 +32,8 @@ ERROR = {
 
 
 def document(routes: list[Route]) -> dict[str, Any]:
-    """The document of these routes; WebSockets, which OpenAPI doesn't know, are left out."""
-    http = [route for route in routes if route.method != "WEBSOCKET"]
+    """The document of these routes, without pages, and WebSockets, which OpenAPI doesn't know."""
+    http = [r for r in routes if r.method != "WEBSOCKET" and not r.is_page]
     shapes = [
         shape
         for route in http

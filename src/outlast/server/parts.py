@@ -16,6 +16,8 @@ from outlast.scheduler.scheduler import Scheduler
 from outlast.server.auth import Tickets
 from outlast.server.follow import Followers
 from outlast.server.keys import WorkspaceKeys
+from outlast.server.logins import Codes
+from outlast.server.studio import Studio
 from outlast.store.database import Database
 
 Result = TypeVar("Result")
@@ -33,6 +35,8 @@ class Parts(NamedTuple):
     blobs: Blobs
     followers: Followers
     tickets: Tickets
+    codes: Codes
+    studio: Studio
     threads: ThreadPoolExecutor
     stopping: asyncio.Event  # set when the server is going to stop: nobody waits any longer
     stop: Callable[[], None]

@@ -39,6 +39,7 @@ class Route(NamedTuple):
     body: Any = None  # a Struct for JSON, BYTES, or None
     answer: Any = None  # a type for JSON, BYTES, or None
     status: int = 200
+    is_page: bool = False  # of the studio: shown to people, so not in the API's document
 
     @property
     def name(self) -> str:

@@ -34,7 +34,9 @@ from outlast.server.connections import MAX_HEAD_BYTES, Connections, Http
 from outlast.server.connections import WebSocket as WebSocketProtocol
 from outlast.server.follow import Followers
 from outlast.server.keys import Trail, WorkspaceKeys
+from outlast.server.logins import Codes
 from outlast.server.parts import Parts
+from outlast.server.studio import Studio
 from outlast.server.workspace import read_facts, remove_facts, write_facts
 from outlast.store.database import Database
 
@@ -186,6 +188,8 @@ class _Serving:
             blobs=blobs,
             followers=followers,
             tickets=Tickets(),
+            codes=Codes(),
+            studio=Studio(),
             threads=threads,
             stopping=self.stopping,
             stop=self.stopping.set,

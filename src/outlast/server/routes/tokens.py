@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 from starlette.responses import Response
 
+from outlast.server import logins
 from outlast.server.answers import json_answer
 from outlast.server.call import Call
 from outlast.server.route import Route
@@ -55,8 +56,10 @@ async def list_tokens(call: Call) -> Response:
 
 
 async def revoke_token(call: Call) -> Response:
-    """End a token, by its fingerprint or the first 8 digits of it."""
-    await call.parts.write(tokens.revoke, call.found.parts["fingerprint"], time.time_ns())
+    """End a token, by the first 8 digits of its fingerprint or more, and its studio sessions."""
+    now_ns = time.time_ns()
+    ended = await call.parts.write(tokens.revoke, call.found.parts["fingerprint"], now_ns)
+    await call.parts.write(logins.end_all, now_ns, of=ended.label)
     call.parts.keys.forget()
     return Response(None, 204)
 
