@@ -184,3 +184,17 @@ def test_every_run_starts_and_slots_are_never_given_twice(
     by_experiment: dict[str, list[int]] = {}
     for name in done:
         by_experiment.setdefault(jobs[int(name[1:])][0], []).append(int(name[1:]))
+
+
+def test_what_needs_no_turn_starts_at_once_beside_a_full_queue() -> None:
+    line = queue(cpus=1)
+    for order in range(3):
+        line.add(waiting(f"job{order}", order=order))
+    assert started(line) == ["job0"]
+    line.add(waiting("shell", cpus=0, order=9, needs_turn=False))
+    assert started(line) == ["shell"]
+    facts = line.explain("job1", 0)
+    assert facts is not None
+    assert facts.ahead == ()
+    line.release("shell")
+    assert started(line) == []

@@ -90,6 +90,9 @@ def test_a_run_is_indexed_when_submit_returns(workspace: Workspace) -> None:
         ({"outputs": ["/"]}, {}, "outputs[0]"),
         ({"outputs": ["fine", "../.."]}, {}, "outputs[1]"),
         ({"outputs": ["/proc"]}, {}, "outputs[0]"),
+        ({"outputs": ["fine", "../blobs/.."]}, {}, "outputs[1]"),
+        ({"outputs": ["../blobs"]}, {}, "outputs[0]"),
+        ({"outputs": ["fine", "also", "./also/"]}, {}, "outputs[2]"),
         ({"outputs": [f"f{n}" for n in range(1001)]}, {}, "outputs"),
         ({}, {"command": []}, "launch.command"),
         ({}, {"command": "a string"}, "launch.command"),
@@ -557,3 +560,42 @@ def test_two_hundred_runs_at_once(tmp_path: Path) -> None:
         run(story())
     finally:
         workspace.kill_everything()
+
+
+def test_a_session_starts_while_jobs_fill_the_queue(workspace: Workspace) -> None:
+    async def story() -> None:
+        async with workspace.running() as scheduler:
+            job = await workspace.submit(scheduler, PAUSE, resources={"cpus": 8})
+            await wait_status(scheduler, job, runs.RUNNING)
+            waiting = await workspace.submit(scheduler, PAUSE)
+            spec = {"kind": "session", "terminal": {}, "resources": {"cpus": 0}}
+            shell = await workspace.submit(scheduler, PAUSE, **spec)
+            await wait_status(scheduler, shell, runs.RUNNING)
+            state = await scheduler.state(waiting)
+            assert state is not None
+            assert state.status == runs.QUEUED
+            for run_id in (job, waiting, shell):
+                await scheduler.cancel(run_id, force=True)
+                await wait_over(scheduler, run_id)
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({"kind": "session"}, "terminal"),
+        ({"kind": "session", "terminal": {}}, "resources"),
+        ({"kind": "tunnel", "resources": {"cpus": 1}}, "resources"),
+    ],
+)
+def test_a_session_that_could_have_to_wait_is_refused(
+    workspace: Workspace, spec: dict[str, Any], field: str
+) -> None:
+    async def story() -> None:
+        async with workspace.running() as scheduler:
+            with pytest.raises(Invalid) as caught:
+                await workspace.submit(scheduler, PAUSE, **spec)
+            assert caught.value.facts["field"] == field
+
+    run(story())

@@ -111,6 +111,20 @@ def test_filters_are_combined(filled: Database) -> None:
     assert ids(filled, since_ns=last) == ["r8"]
 
 
+def test_sessions_and_tunnels_are_listed_only_when_asked_for(
+    database: Database, tmp_path: Path
+) -> None:
+    for name, kind in (("a", "command"), ("b", "session"), ("c", "tunnel")):
+        make(database, tmp_path, name, kind=kind)
+    assert ids(database) == ["a"]
+    assert ids(database, kind="session") == ["b"]
+    assert ids(database, kind="all") == ["c", "b", "a"]
+    with database.read() as connection:
+        assert runs.resolve(connection, "@last") == "a"
+        assert runs.resolve(connection, "b") == "b"
+        assert [found["runs"] for found in runs.experiments(connection)] == [1]
+
+
 def test_a_run_that_comes_in_between_moves_no_page(database: Database, tmp_path: Path) -> None:
     for name in "abcd":
         make(database, tmp_path, name)

@@ -95,7 +95,7 @@ def judge(state: RunState, found: Found, takeovers: int, t_ns: int) -> Verdict:
     if found.sight.found == REBOOTED:
         message = "the machine was started anew while it ran"
         return _lost(state, t_ns, "rebooted", message)
-    if state.main is None and state.kind == "command":
+    if state.main is None and state.kind != "interactive":
         return ev.LaunchFailed(t_ns, state.attempt, f"its supervisor died before the command{said}")
     message = "its supervisor and every process of it are gone, and none left an exit record"
     return _lost(state, t_ns, "process_gone", message + said)

@@ -88,6 +88,7 @@ class Dispatch:
                 not_before_ns=state.retry_ns,
                 upstream=upstream,
                 attempt=state.attempt,
+                needs_turn=spec.kind == "command",
             )
         )
         self.pump()

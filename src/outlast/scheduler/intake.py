@@ -25,8 +25,7 @@ from outlast.scheduler.launching import Launch
 from outlast.scheduler.slots import Slots
 from outlast.store import schema
 from outlast.store.database import Database
-
-NO_DISKS = ("/proc/", "/sys/", "/dev/")
+from outlast.supervisor import outputs
 
 
 class Checked(NamedTuple):
@@ -63,8 +62,7 @@ class Intake:
         values.setdefault("id", new_run_id())
         spec = RunSpec.from_dict(values)
         checked = launch if isinstance(launch, Launch) else Launch.from_dict(launch)
-        if spec.kind != "command":
-            raise Invalid.field("kind", spec.kind, "only a command is submitted")
+        _check_kind(spec)
         if spec.executor not in self._executors:
             known = ", ".join(sorted(self._executors))
             raise Invalid.field("executor", spec.executor, f"use one of: {known}")
@@ -98,19 +96,21 @@ class Intake:
         return fresh, lambda: _kept(spec, environ)
 
     def _check_outputs(self, spec: RunSpec, launch: Launch) -> None:
-        """Outputs are read whole: one that holds the run's own folder would never come to rest."""
-        folder = os.path.realpath(os.path.join(self._runs_folder, spec.id))
+        """What the supervisor would refuse later is refused now; and one thing has one name."""
+        folder = os.path.join(self._runs_folder, spec.id)
         is_snapshot = spec.source is not None and spec.source.kind == "snapshot"
         work = os.path.join(folder, WORK) if is_snapshot else launch.folder
+        named: dict[str, int] = {}
         for index, output in enumerate(spec.outputs):
-            path = os.path.realpath(os.path.join(work, output.path))
-            remedy = ""
-            if os.path.commonpath((path, folder)) == path:
-                remedy = f"{path} holds the workspace itself; name what the run writes"
-            elif f"{path}/".startswith(NO_DISKS):
-                remedy = "files there are not on a disk"
+            real = os.path.realpath(os.path.join(work, output.path))
+            remedy = outputs.unfit(real, folder)
+            if os.path.commonpath((real, os.path.realpath(self._blobs.folder))) == real:
+                remedy = remedy or f"{real} holds the store of all outputs"
+            if real in named:
+                remedy = f"outputs[{named[real]}] is the same; declare it once"
             if remedy:
                 raise Invalid.field(f"outputs[{index}]", output.path, remedy)
+            named[real] = index
 
     def _check_ids(self, spec: RunSpec) -> None:
         runs = schema.runs.c
@@ -134,11 +134,26 @@ class Intake:
         return source._replace(digest=taken.digest)
 
 
+def _check_kind(spec: RunSpec) -> None:
+    if spec.kind == "interactive":
+        raise Invalid.field("kind", spec.kind, "only its own script can begin such a run")
+    if spec.kind == "command":
+        return
+    if spec.kind == "session" and spec.terminal is None:
+        raise Invalid.field("terminal", None, "a session needs columns and rows")
+    # Whoever opens one sits before it: it never waits, so it can set nothing aside.
+    if any(spec.resources) or spec.after:
+        field, value = ("after", spec.after) if spec.after else ("resources", spec.resources)
+        raise Invalid.field(field, value, f"a {spec.kind} starts at once and takes no slots")
+
+
 def _kept(spec: RunSpec, environ: Mapping[str, str] | None) -> Launch:
     """The launch as far as it was kept: the command as shown, and the variables that were."""
     environ = _plain_environ() if environ is None else environ
-    if spec.kind != "command":
+    if spec.kind == "interactive":
         raise Conflict(f"run {spec.id} was interactive: only its script can begin it again")
+    if spec.kind != "command":
+        raise Conflict(f"{spec.id} is a {spec.kind}: it isn't repeated", hint="outlast shell")
     hidden = [
         name for name, value in spec.variables.items() if value is None and name not in environ
     ]

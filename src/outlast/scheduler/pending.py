@@ -44,8 +44,8 @@ def pending(state: RunState) -> tuple[Pending, ...]:
         commit = (Commit(state.manifest),) if is_unstored else ()
         return (*commit, Finish(state.status))
     if state.status == runs.NOT_STARTED:
-        is_command = state.kind == "command"
-        return (Accept(state.attempt),) if is_command else (Watch(state.supervisor),)
+        is_begun = state.kind == "interactive"  # by its script, which needs no queue
+        return (Watch(state.supervisor),) if is_begun else (Accept(state.attempt),)
     if state.status == runs.QUEUED:
         return (Enqueue(state.attempt, state.retry_ns),)
     if state.outcome:

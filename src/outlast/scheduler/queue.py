@@ -2,6 +2,7 @@
 
 - Within an experiment: first in, first out. A run that waits for its time or for other runs is not
   in line yet and holds up nobody.
+- A run that wants no slots (a session, a tunnel) waits for no turn: it starts at once.
 - Between experiments: the one with the fewest runs at work goes first, then the one that was
   served longest ago.
 - No starvation: a run that was passed `MAX_PASSES` times because it didn't fit holds a reservation.
@@ -30,6 +31,7 @@ class Waiting(NamedTuple):
     not_before_ns: int = 0
     upstream: frozenset[str] = frozenset()  # runs that must be Completed first and aren't yet
     attempt: int = 1
+    needs_turn: bool = True  # False: a person waits for it, and it wants no slots
 
 
 class Facts(NamedTuple):
@@ -101,6 +103,10 @@ class Queue:
 
     def next(self, now_ns: int) -> tuple[Waiting, Held] | None:
         """Take the run that starts now out of the queue, with its slots; None when none may."""
+        for entry in self:
+            if not entry.needs_turn and _is_in_line(entry, now_ns):
+                self.remove(entry.run_id)
+                return entry, Held()
         heads = self._heads(now_ns)
         reserved = self._reserved(heads)
         free = self.slots.free
@@ -132,6 +138,7 @@ class Queue:
             for other in self
             if other.experiment == entry.experiment
             and other.order < entry.order
+            and other.needs_turn
             and _is_in_line(other, now_ns)
         )
         reserved = self._reserved(self._heads(now_ns))
@@ -156,7 +163,7 @@ class Queue:
         """The first in line of each experiment, in the order in which they are served."""
         heads: dict[str, Waiting] = {}
         for entry in self:
-            if _is_in_line(entry, now_ns):
+            if entry.needs_turn and _is_in_line(entry, now_ns):
                 heads.setdefault(entry.experiment, entry)
         busy = _counts(self._at_work)
         return sorted(

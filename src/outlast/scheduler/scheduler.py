@@ -394,7 +394,8 @@ class Scheduler:
         if run_id not in self._specs:  # over, and forgotten again
             self._specs[run_id] = await self._spec(run_id)
             self._states[run_id] = state
-        if state.slots and not state.outcome and state.status in runs.ACTIVE:
+        has_turn = state.kind == "command" and bool(state.slots)
+        if has_turn and not state.outcome and state.status in runs.ACTIVE:
             experiment = self._specs[run_id].experiment
             self._queue.at_work(run_id, experiment, Held.from_state(state.slots))
         for deed in pending(state):

@@ -40,6 +40,8 @@ from outlast.store.schema import (
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 1000
 CANDIDATES = 5  # runs that an ambiguous reference lists
+LISTED_APART = ("session", "tunnel")  # left out unless `kind` asks for them
+ALL_KINDS = "all"
 SORTS = ("created", "started", "ended", "duration", "name", "status", "experiment")
 PURGED_AT_ONCE = 20_000  # rows, so that other writers wait some 50 ms at most
 
@@ -203,6 +205,7 @@ def experiments(connection: Connection) -> list[dict[str, Any]]:
             sa.func.sum(is_over).label("over"),
             sa.func.max(runs.c.created_ns).label("last_ns"),
         )
+        .where(runs.c.kind.not_in(LISTED_APART))
         .group_by(runs.c.experiment)
         .order_by(runs.c.experiment)
     )
@@ -275,10 +278,13 @@ def _recent(connection: Connection, reference: str) -> str:
         back = int(reference[2:9])
     if back < 1:
         raise Invalid.field("run", reference, "give @last, @-1 (the same) or @-2, @-3, …")
-    newest = sa.select(runs.c.id).order_by(runs.c.created_ns.desc(), runs.c.key.desc())
+    is_work = runs.c.kind.not_in(LISTED_APART)
+    newest = sa.select(runs.c.id).where(is_work)
+    newest = newest.order_by(runs.c.created_ns.desc(), runs.c.key.desc())
     found = connection.execute(newest.offset(back - 1).limit(1)).scalar()
     if found is None:
-        count = connection.execute(sa.select(sa.func.count()).select_from(runs)).scalar_one()
+        counted = sa.select(sa.func.count()).select_from(runs).where(is_work)
+        count = connection.execute(counted).scalar_one()
         raise NotFound(f"{reference}: this workspace has {count} runs", hint="outlast ls")
     return str(found)
 
@@ -328,12 +334,14 @@ def page(connection: Connection, query: Query) -> Page:
 
 def _conditions(query: Query) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
+    if not query.kind:  # a list of runs is one of work; terminals have a list of their own
+        conditions.append(runs.c.kind.not_in(LISTED_APART))
     for field in ("experiment", "kind", "parent"):
-        if getattr(query, field):
+        if getattr(query, field) not in ("", ALL_KINDS):
             value = check_name(field, getattr(query, field))
             conditions.append(runs.c[field] == value)
-    if query.kind and query.kind not in KINDS:
-        raise Invalid.field("kind", query.kind, f"use one of: {', '.join(KINDS)}")
+    if query.kind not in ("", ALL_KINDS, *KINDS):
+        raise Invalid.field("kind", query.kind, f"use one of: {', '.join(KINDS)}, {ALL_KINDS}")
     for status in query.status:
         if status not in STATUSES:
             raise Invalid.field("status", status, f"use one of: {', '.join(STATUSES)}")

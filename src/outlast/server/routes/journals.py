@@ -196,7 +196,7 @@ async def put_journal(call: Call) -> Response:
     if state is None:
         raise NotFound(NO_RUN)
     is_supervised_here = state.supervisor is not None and state.supervisor.boot_id == boot_id()
-    if is_supervised_here or (state.kind == "command" and state.executor in ("", "local")):
+    if is_supervised_here or (state.kind != "interactive" and state.executor in ("", "local")):
         raise Conflict("this run's journals are written on the server's own machine")
     batch = await call.read_batch()
     mirror.check(name, batch, call.headers.get("outlast-crc32", ""))

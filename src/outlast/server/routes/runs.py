@@ -26,7 +26,9 @@ class Listing(msgspec.Struct, forbid_unknown_fields=True):
     cursor: Annotated[str, Meta(description="`next` of the page before")] = ""
     experiment: str = ""
     status: Annotated[str, Meta(description="one status, or several with commas")] = ""
-    kind: str = ""
+    kind: Annotated[
+        str, Meta(description="command, interactive, session, tunnel or all; else the first two")
+    ] = ""
     parent: str = ""
     since_ns: Annotated[int, Meta(ge=0, description="created at or after")] = 0
     where: Annotated[str, Meta(description="as `metrics.loss < 0.1 and tags.team = 'a'`")] = ""
