@@ -147,9 +147,8 @@ class Guard:
         self.tickets = tickets
         self.note = note
         self.public = PUBLIC | files
-        self.cookie = (
-            f"outlast_{port}"  # cookies don't know ports, and two servers may share a host
-        )
+        # Cookies don't know ports, and the servers of two workspaces may share a host.
+        self.cookie = f"outlast_{_digest(settings.home).hex()[:8]}"
         self.misses = Misses(settings.wrong_tokens_per_min)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
