@@ -106,12 +106,14 @@ def test_a_cookie_opens_no_websocket(server: Server, path: str) -> None:
     cookie = session(log_in(server, code=code(server)))
     url = f"ws://{server.host}{path}"
     headers = {**cookie, **STUDIO, "Origin": f"http://{server.host}"}
-    with (
-        pytest.raises((InvalidStatus, ConnectionClosed), match="401"),
-        connect(url, additional_headers=headers) as client,
-    ):
+    with pytest.raises((InvalidStatus, ConnectionClosed), match="401"):
+        first_answer(url, headers)
+
+
+def first_answer(url: str, headers: dict[str, str]) -> str | bytes:
+    with connect(url, additional_headers=headers) as client:
         client.send("{}")
-        client.recv(timeout=5)
+        return client.recv(timeout=5)
 
 
 def test_a_session_is_no_bearer_and_a_token_no_session(server: Server) -> None:
