@@ -7,6 +7,7 @@ import hashlib
 import os
 import struct
 import subprocess
+import tracemalloc
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +15,10 @@ from pathlib import Path
 import pytest
 
 from outlast.run import events as ev
+from outlast.run.folder import RunFolder
 from outlast.run.manifest import Manifest
-from outlast.supervisor import whole
+from outlast.run.spec import RunSpec
+from outlast.supervisor import collect, inventory, outputs, whole
 from tests.supervisor.conftest import PYTHON, Run
 
 
@@ -221,6 +224,129 @@ def test_outputs_that_were_a_link_before_are_the_users_own(run: Run, tmp_path: P
     (run.working / "outputs").symlink_to(tmp_path / "scratch")
     assert run.shell("echo 1 >outputs/a").ended().outcome == "completed"
     assert list(files(run)) == ["outputs/a"]
+
+
+@pytest.mark.parametrize("output", ["/", "/proc", "/proc/self", "../runs", ".."])
+def test_an_output_that_holds_the_workspace_or_has_no_end_is_refused(run: Run, output: str) -> None:
+    run.outputs(output)
+    ended = run.shell("touch ran").ended(timeout_s=5)
+    assert (ended.outcome, ended.cause) == ("failed", "start_failed")
+    assert "name the folder that the run writes" in ended.message
+    assert not (run.working / "ran").exists()
+
+
+def test_outputs_that_become_a_link_to_everything_are_refused(run: Run) -> None:
+    (run.working / "outputs").symlink_to("/")
+    assert "holds the workspace" in run.shell("exit 0").ended(timeout_s=5).message
+
+
+def test_a_declared_folder_that_becomes_a_link_to_the_workspace_is_refused(run: Run) -> None:
+    ended = run.outputs("made").shell(f"ln -s {run.path.parent} made").ended(timeout_s=5)
+    assert (ended.outcome, ended.cause) == ("failed", "output_damaged")
+    assert problems(run) == [("made", "unreadable", True)]
+
+
+def test_outputs_within_outputs_are_each_judged_and_stored_once(run: Run) -> None:
+    run.outputs("outputs", "outputs/deep", "outputs/deep/a", "outputs/deep/b")
+    ended = run.shell("mkdir -p outputs/deep; echo x >outputs/deep/a").ended()
+    assert ended.cause == "output_missing"
+    assert files(run) == {"outputs/deep/a": "declared"}
+    assert problems(run) == [("outputs/deep/b", "missing", True)]
+
+
+def test_a_thousand_problems_are_told_in_a_few(run: Run) -> None:
+    run.outputs(*[f"f{n}" for n in range(1000)])
+    run.shell("exit 0").ended()
+    told = problems(run)
+    assert len(told) == 21
+    assert run.of(ev.OutputProblem)[-1].message == "980 more files have the same problem"
+
+
+def test_more_new_files_than_can_be_kept_are_named_not_collected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collect, "MAX_COLLECTED", 10)
+    (tmp_path / "many").mkdir()
+    for n in range(12):
+        (tmp_path / "many" / f"f{n}").touch()
+    (tmp_path / "one").touch()
+    found = collected(tmp_path, "many", "one")
+    assert [entry.path for entry in found.entries] == ["one"]
+    assert [(p.path, p.problem, p.is_fatal) for p in found.problems] == [("many", "too_many", True)]
+
+
+def test_more_old_files_than_can_be_remembered_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inventory, "MAX_FILES", 3)
+    (tmp_path / "many").mkdir()
+    for n in range(4):
+        (tmp_path / "many" / f"f{n}").touch()
+    before = inventory.take(made_places(tmp_path, "many"), folder_of(tmp_path))
+    assert "files are there already" in before.refusal()
+    assert str(tmp_path / "many") in before.refusal()
+
+
+def test_an_inventory_is_read_back_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "many").mkdir()
+    for n in range(1000):
+        (tmp_path / "many" / f"f{n}").write_text(str(n))
+    places = made_places(tmp_path, "many")
+    folder = folder_of(tmp_path)
+    inventory.save(folder, 2, inventory.take(places, folder))
+    assert inventory.load(folder, 1) is None
+    before = inventory.load(folder, 2)
+    assert before is not None
+    assert len(before.files) == 1000
+    (tmp_path / "many" / "f7").write_text("anew")
+    held = {
+        item.name: before.holds(item.signature)
+        for item in outputs.walk(places[0], places[0].path, str(tmp_path), folder.path)
+        if item.signature is not None
+    }
+    assert len(held) == 1000
+    assert [name for name, is_held in held.items() if not is_held] == ["many/f7"]
+
+
+def test_an_inventory_that_was_cut_is_none(tmp_path: Path) -> None:
+    (tmp_path / "old").touch()
+    folder = folder_of(tmp_path)
+    inventory.save(folder, 1, inventory.take(made_places(tmp_path, "old"), folder))
+    whole_bytes = Path(folder.file(inventory.INVENTORY)).read_bytes()
+    for size in range(len(whole_bytes)):
+        Path(folder.file(inventory.INVENTORY)).write_bytes(whole_bytes[:size])
+        assert inventory.load(folder, 1) is None
+
+
+def test_an_inventory_of_many_files_costs_few_bytes_each(tmp_path: Path) -> None:
+    held = inventory.Signatures()
+    tracemalloc.start()
+    try:
+        for n in range(100_000):
+            held.add(outputs.Signature(1, n, 2 * n, 3 * n, 4 * n))
+        assert outputs.Signature(1, 7, 14, 21, 28) in held
+        assert outputs.Signature(1, 7, 14, 21, 29) not in held
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def folder_of(home: Path) -> RunFolder:
+    folder = home / "home" / "runs" / "run1"
+    folder.mkdir(parents=True, exist_ok=True)
+    return RunFolder(str(folder))
+
+
+def made_places(working: Path, *names: str) -> list[outputs.Place]:
+    spec = RunSpec.from_dict({"id": "run1", "outputs": list(names)})
+    return outputs.places(spec, folder_of(working), str(working))
+
+
+def collected(working: Path, *names: str) -> collect.Collected:
+    folder = folder_of(working)
+    places = made_places(working, *names)
+    before = inventory.nothing()
+    return collect.Collector(places, before, str(working), folder.path, None, 1.0).collect()
 
 
 def test_an_unreadable_output_is_told(run: Run) -> None:

@@ -232,7 +232,7 @@ class OutputProblem(NamedTuple):
     t_ns: int
     attempt: int
     path: str
-    problem: str  # missing | foreign | truncated | check_failed | unreadable | too_new
+    problem: str  # missing | foreign | truncated | check_failed | unreadable | too_many
     message: str
     is_fatal: bool
 

@@ -24,7 +24,7 @@ CAUSES: Dict[str, str] = {
     "leftovers": "processes outlived the command, and the policy says fail",
     "output_missing": "a declared output was not produced",
     "output_foreign": "a declared output was there before and was not written by this run",
-    "output_damaged": "an output is truncated or its check failed",
+    "output_damaged": "an output is truncated or can't be collected, or its check failed",
     "logged_error": "errors were logged, and the policy says fail",
     "storage": "the outputs could not be stored in time",
     "canceled": "somebody canceled it",

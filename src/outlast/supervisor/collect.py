@@ -9,19 +9,27 @@ from __future__ import annotations
 import os
 import select
 import signal
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
+from outlast.run.folder import UPLOADS
 from outlast.run.manifest import Entry
 from outlast.run.spec import Output
 from outlast.supervisor import outputs, whole
 from outlast.supervisor.command import CannotStart
+from outlast.supervisor.inventory import Inventory
 from outlast.supervisor.kernel import open_pidfd, peek_exit
-from outlast.supervisor.outputs import Inventory, Item, Place
+from outlast.supervisor.outputs import MAX_FILES, Item, Place
 from outlast.supervisor.tree import plain
 
 _READ_BYTES = 1 << 20
 _HASH_THREADS = 4
 _NAMED = 20  # problems of one kind that are told one by one
+_FOREIGN_NAMED = 1000  # files of before that the manifest names
+MAX_COLLECTED = 200_000  # each costs 1 kB here while it is collected, and a file in the store
+_TOO_MANY = (
+    f"more than {MAX_COLLECTED:,} files were written there; pack them into an archive, or write "
+    "them elsewhere"
+)
 
 Runner = Callable[[Tuple[str, ...]], int]  # starts a check and returns its pid
 
@@ -55,11 +63,13 @@ class Collector:
         places: List[Place],
         before: Inventory,
         working: str,
+        run_folder: str,
         run_check: Optional[Runner],
         check_s: float,
     ) -> None:
         """`run_check` None: checks are left out; each may take `check_s` seconds."""
         self._places = places
+        self._run_folder = run_folder
         self._before = before
         self._working = working
         self._run_check = run_check
@@ -67,8 +77,12 @@ class Collector:
         self._is_abandoned = False
         self._checking = 0
         self._made: Dict[str, Tuple[Item, Place]] = {}
-        self._foreign: Dict[str, str] = {}
+        self._foreign: Set[str] = set()
+        self._met = 0
         self._problems: List[Problem] = []
+        self._counts: Dict[Tuple[str, bool], int] = {}  # of problems, by kind
+        self._declared = {plain(place.name) for place in places if place.output is not None}
+        self._faulty: Set[str] = set()  # declared outputs with a problem
 
     def abandon(self) -> None:
         """Make `collect` raise Abandoned soon."""
@@ -86,29 +100,52 @@ class Collector:
             if place.output is not None and place.output.check:
                 self._check(place.name, place.output)
         entries = self._hash_all()
+        self._tell_how_many_more()
         problems = sorted(self._problems, key=lambda problem: not problem.is_fatal)
-        return Collected(entries, tuple(sorted(self._foreign)), tuple(_shortened(problems)))
+        return Collected(entries, tuple(sorted(self._foreign)), tuple(problems))
 
     def _walk(self, place: Place) -> None:
         made = foreign = 0
         is_odd = False
-        for item in outputs.walk(place, self._working, self._before):
+        first = ""
+        for item in self._items(place):
             self._pause()
-            if item.status is None:
+            self._met += 1
+            if item.signature is None:
                 is_itself = place.output is not None and item.name == place.name
                 is_odd = is_odd or is_itself
                 self._tell(item.name, "unreadable", item.oddity, is_itself)
-            elif self._before.holds(item):
-                name = plain(item.name)
-                foreign += place.output is not None or name not in self._foreign
-                self._foreign.setdefault(name, place.origin)
+            elif self._before.holds(item.signature):
+                foreign += 1
+                first = self._note_foreign(item.name, first)
             else:
                 made += 1
                 self._add(item, place)
+            if len(self._made) > MAX_COLLECTED or self._met > MAX_COLLECTED + MAX_FILES:
+                self._give_up(place)
+                return
         if place.output is not None and place.output.is_required and not made and not is_odd:
             self._miss(place, foreign)
         elif foreign:
-            self._tell_foreign(place, foreign)
+            self._tell_foreign(first, foreign)
+
+    def _items(self, place: Place) -> Iterator[Item]:
+        refusal = self._before.refused.get(place.path)
+        if refusal:
+            return iter((Item(place.name, place.path, None, refusal),))
+        root = self._before.roots.get(place.path, place.path)
+        return outputs.walk(place, root, self._working, self._run_folder)
+
+    def _note_foreign(self, name: str, first: str) -> str:
+        """Returns the first by name of those met so far."""
+        name = plain(name)
+        if len(self._foreign) < _FOREIGN_NAMED:
+            self._foreign.add(name)
+        return min(first or name, name)
+
+    def _give_up(self, place: Place) -> None:
+        self._made = {name: made for name, made in self._made.items() if made[1] is not place}
+        self._tell(place.name or UPLOADS, "too_many", _TOO_MANY, True)
 
     def _add(self, item: Item, place: Place) -> None:
         name = item.name
@@ -128,8 +165,7 @@ class Collector:
             message = f"it was declared, but not produced: {plain(place.path)} doesn't exist"
             self._tell(place.name, "missing", message, True)
 
-    def _tell_foreign(self, place: Place, count: int) -> None:
-        first = next(name for name, origin in self._foreign.items() if origin == place.origin)
+    def _tell_foreign(self, first: str, count: int) -> None:
         others = f" (and {count - 1} more)" if count > 1 else ""
         message = f"was there before the run and is unchanged{others}: not counted as produced"
         self._tell(first, "foreign", message, False)
@@ -148,7 +184,7 @@ class Collector:
             self._tell(item.name, "truncated", damage, True)
 
     def _check(self, name: str, output: Output) -> None:
-        if self._run_check is None or any(p.path == plain(name) for p in self._problems):
+        if self._run_check is None or plain(name) in self._faulty:
             return
         self._pause()
         words = " ".join(output.check)
@@ -239,14 +275,26 @@ class Collector:
         except OSError as error:
             self._tell(item.name, "unreadable", f"can't be collected: {error.strerror}", True)
             return
-        assert item.status is not None, "only files are hashed"
-        size_bytes, mtime_ns = item.status.st_size, item.status.st_mtime_ns
+        assert item.signature is not None, "only files are hashed"
+        _, _, size_bytes, mtime_ns, _ = item.signature
         entries.append(
             Entry(item.name, size_bytes, hasher.hexdigest(), mtime_ns, place.origin, item.path)
         )
 
     def _tell(self, path: str, problem: str, message: str, is_fatal: bool) -> None:
-        self._problems.append(Problem(plain(path), problem, plain(message), is_fatal))
+        path = plain(path)
+        if path in self._declared:
+            self._faulty.add(path)
+        kind = (problem, is_fatal)
+        self._counts[kind] = self._counts.get(kind, 0) + 1
+        if self._counts[kind] <= _NAMED:
+            self._problems.append(Problem(path, problem, plain(message), is_fatal))
+
+    def _tell_how_many_more(self) -> None:
+        for (problem, is_fatal), count in self._counts.items():
+            if count > _NAMED:
+                message = f"{count - _NAMED} more files have the same problem"
+                self._problems.append(Problem("…", problem, message, is_fatal))
 
     def _pause(self) -> None:
         if self._is_abandoned:
@@ -258,19 +306,3 @@ def _kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
     except ProcessLookupError:
         return
-
-
-def _shortened(problems: List[Problem]) -> List[Problem]:
-    """At most `_NAMED` of a kind, and one more that tells how many there are."""
-    told: List[Problem] = []
-    counts: Dict[Tuple[str, bool], int] = {}
-    for problem in problems:
-        kind = (problem.problem, problem.is_fatal)
-        counts[kind] = counts.get(kind, 0) + 1
-        if counts[kind] <= _NAMED:
-            told.append(problem)
-    for (problem_name, is_fatal), count in counts.items():
-        if count > _NAMED:
-            message = f"{count - _NAMED} more files have the same problem"
-            told.append(Problem("…", problem_name, message, is_fatal))
-    return told

@@ -21,7 +21,7 @@ from outlast.process import TICKS_PER_S, Identity
 from outlast.run import events as ev
 from outlast.run import folder as names
 from outlast.run.verdict import Observed
-from outlast.supervisor import command, kernel, memory, outputs
+from outlast.supervisor import command, inventory, kernel, memory, outputs
 from outlast.supervisor.assignment import Assignment, Launch
 from outlast.supervisor.collect import Collector
 from outlast.supervisor.complaint import complain
@@ -30,7 +30,6 @@ from outlast.supervisor.ending import Ending, Gathered, sync_file
 from outlast.supervisor.kernel import Exit
 from outlast.supervisor.leftovers import Leftovers
 from outlast.supervisor.loop import Loop, now_s, wall_ns
-from outlast.supervisor.outputs import Inventory
 from outlast.supervisor.owner import Word, final_word, last_word, word_in
 from outlast.supervisor.stop import Ladder
 from outlast.supervisor.story import Story
@@ -70,7 +69,7 @@ class Supervision:
         self.environ: Dict[str, str] = {}
         self.working = ""
         self.output_offset = 0
-        self.inventory = Inventory({}, {}, {})
+        self.inventory = inventory.nothing()
         self.witness = memory.Witness()
         self.cgroup: Optional[memory.Cgroup] = None
         self._has_to_settle = True  # how main ended isn't on the disk yet
@@ -459,6 +458,7 @@ class Supervision:
             self._places(),
             self.inventory,
             self.working,
+            self.folder.path,
             self._run_check if is_checked else None,
             self.spec.limits.storage_s,
         )

@@ -15,7 +15,7 @@ from outlast import process
 from outlast.errors import Invalid
 from outlast.process import Identity, Stat
 from outlast.run import events as ev
-from outlast.supervisor import kernel, memory, outputs
+from outlast.supervisor import inventory, kernel, memory, outputs
 from outlast.supervisor.assignment import job_environ, read_launch
 from outlast.supervisor.command import NOT_EXECUTABLE
 from outlast.supervisor.kernel import Exit
@@ -60,17 +60,21 @@ def _start(supervision: Supervision) -> None:
     launch = supervision.launch
     assert launch is not None, "read before"
     _take_inventory(supervision)
+    refusal = supervision.inventory.refusal()
+    if refusal:
+        supervision.fail_to_start("outputs", f"outputs: {refusal}", NOT_EXECUTABLE)
+        return
     supervision.start_command(launch)
 
 
 def _take_inventory(supervision: Supervision) -> None:
     places = outputs.places(supervision.spec, supervision.folder, supervision.working)
     owner_since_ns = supervision.spec.created_ns if supervision.assignment.is_interactive else None
-    supervision.inventory = outputs.take_inventory(
+    supervision.inventory = inventory.take(
         places, supervision.folder, owner_since_ns=owner_since_ns
     )
     try:
-        outputs.save_inventory(supervision.folder, supervision.attempt, supervision.inventory)
+        inventory.save(supervision.folder, supervision.attempt, supervision.inventory)
     except OSError as error:
         message = f"what was in the outputs before can't be kept: {error.strerror}"
         supervision.story.tell(ev.Warned(time.time_ns(), supervision.attempt, "inventory", message))
@@ -173,7 +177,7 @@ def _stop_reason(past: Past) -> str:
 
 
 def _load_inventory(supervision: Supervision) -> None:
-    loaded = outputs.load_inventory(supervision.folder, supervision.attempt)
+    loaded = inventory.load(supervision.folder, supervision.attempt)
     if loaded is not None:
         supervision.inventory = loaded
 

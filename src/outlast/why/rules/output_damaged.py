@@ -15,7 +15,7 @@ PROBLEMS = {
     "truncated": "isn't whole",
     "check_failed": "did not pass its check",
     "unreadable": "can't be read",
-    "too_new": "was still being written when it was read",
+    "too_many": "can't be collected",
 }
 
 

@@ -16,7 +16,7 @@ TOLD_ELSEWHERE = frozenset(
         "leftovers", "leftovers_ended", "orphaned", "corrected", "logged_errors", "logged_error",
         "disk_full",
         "output_foreign", "output_truncated", "output_check_failed", "output_unreadable",
-        "output_too_new",
+        "output_too_many",
     )
 )  # fmt: skip
 
