@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outlast.wire import frame
-from outlast.wire.frame import Frame, Malformed, Splitter, decode, lengthened, telling
+from outlast.wire.frame import Frame, Malformed, Splitter, decode, lengthened, parts, telling
 
 FRAMES = st.builds(Frame, st.integers(0, 255), st.integers(0, 2**64 - 1), st.binary(max_size=3000))
 
@@ -20,6 +20,7 @@ def test_a_message_is_read_back_as_it_was(one: Frame) -> None:
 @given(st.lists(FRAMES, max_size=8), st.lists(st.integers(1, 500), max_size=40))
 def test_a_stream_is_split_however_it_comes(frames: list[Frame], cuts: list[int]) -> None:
     stream = b"".join(map(lengthened, frames))
+    assert stream == b"".join(part for one in frames for part in parts(one))
     splitter, found = Splitter(), []
     for cut in cuts:
         found += splitter.feed(stream[:cut])

@@ -91,7 +91,9 @@ class Network:
         if who == 1 and not self.has_greeted:
             return
         for _ in range(count):
+            has_frame = self.ends[who].has_frame
             frame = self.ends[who].next_frame()
+            assert has_frame is (frame is not None)
             if frame is None:
                 break
             self.wires[who].append(decode(frame.encode()))
@@ -123,7 +125,7 @@ class Network:
             self.now_s += 2.5
             for who in (0, 1):
                 self.ends[who].heard(self.now_s)
-                assert self.ends[who].tick(self.now_s)
+                self.ends[who].tick(self.now_s)
                 self.move(who, 100)
                 self.hand(who, 1 << 20)
         raise AssertionError("it doesn't come to an end")
@@ -182,7 +184,7 @@ def test_a_full_window_only_keeps_the_sender_from_reading() -> None:
         network.now_s += 2.5
         for who in (0, 1):
             network.ends[who].heard(network.now_s)
-            assert network.ends[who].tick(network.now_s)
+            network.ends[who].tick(network.now_s)
             network.move(who, 10)
     assert len(network.put[1]) == WINDOW_BYTES
     network.hand(0, WINDOW_BYTES)
@@ -192,10 +194,12 @@ def test_a_full_window_only_keeps_the_sender_from_reading() -> None:
 
 def test_only_silence_is_a_dead_link() -> None:
     network = up()
-    assert network.client.tick(network.now_s + stream.DEAD_S - 0.1)
-    assert not network.client.tick(network.now_s + stream.DEAD_S)
+    assert not network.client.is_dead(network.now_s + stream.DEAD_S - 0.1)
+    assert network.client.is_dead(network.now_s + stream.DEAD_S)
     network.client.heard(network.now_s + 5)  # a part of a frame is a sign of life as well
-    assert network.client.tick(network.now_s + stream.DEAD_S + 4)
+    assert not network.client.is_dead(network.now_s + stream.DEAD_S + 4)
+    network.cut()
+    assert not network.client.is_dead(network.now_s + 3600)
 
 
 def test_pings_are_answered_with_their_number() -> None:
@@ -364,7 +368,8 @@ def play(link: Link, step: dict[str, Any], vector: dict[str, Any]) -> None:
     elif what == "finish":
         link.outgoing.is_ended = True
     elif what == "tick":
-        assert link.tick(now_s) is step["is_alive"]
+        link.tick(now_s)
+        assert link.is_dead(now_s) is step["is_dead"]
     elif what == "hand":
         piece = link.incoming.next_piece()
         if step["text"] is None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Dict, List, NamedTuple, Tuple
 
 # Both protocols. Payloads of HELLO, WELCOME, BYE are JSON objects.
 HELLO = 1  # client: who I am, and up to where I have everything; number = 0
@@ -88,6 +88,12 @@ def lengthened(frame: Frame) -> bytes:
     """As it lies in a plain stream."""
     head = _LENGTH.pack(HEAD_BYTES + len(frame.payload))
     return head + _HEAD.pack(frame.kind, frame.number) + frame.payload
+
+
+def parts(frame: Frame) -> Tuple[bytes, bytes]:
+    """The same in two pieces, to be sent without a copy of the payload."""
+    head = _LENGTH.pack(HEAD_BYTES + len(frame.payload)) + _HEAD.pack(frame.kind, frame.number)
+    return head, frame.payload
 
 
 class Splitter:

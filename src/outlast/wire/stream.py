@@ -92,6 +92,10 @@ class Outgoing:
         elif data:
             self._unsent.append(data)
 
+    @property
+    def has_frame(self) -> bool:
+        return bool(self._unsent) or (self.is_ended and not self.is_end_sent)
+
     def next_frame(self) -> Optional[Frame]:
         """What is sent next on this connection; None when there is nothing."""
         if self._unsent:
@@ -250,25 +254,35 @@ class Link:
             return self._due.popleft()
         if not self.is_up:
             return None
-        taken = self.incoming.taken
-        if taken - self._told_taken >= self._tell_taken_bytes or (
-            taken > self._told_taken and self.incoming.is_over
-        ):
+        if self._has_taken:
             return self._tell_taken()
         return self.outgoing.next_frame()
 
-    def tick(self, now_s: float) -> bool:
-        """Ping when it is time; False when the other end has been silent for too long."""
-        if not self.is_connected:
-            return True
-        if now_s - self._heard_s >= DEAD_S:
-            return False
+    @property
+    def has_frame(self) -> bool:
+        """Would `next_frame` give one?"""
+        return bool(self._due) or (self.is_up and (self._has_taken or self.outgoing.has_frame))
+
+    def tick(self, now_s: float) -> None:
+        """Ping when it is time; call this every PING_S or oftener."""
         if self.is_up and now_s - self._pinged_s >= PING_S:
             self._pinged_s = now_s
             self._due.append(Frame(PING))
             if self._told_taken != self.incoming.taken:
                 self._due.append(self._tell_taken())
-        return True
+
+    def is_dead(self, now_s: float) -> bool:
+        """Is there a connection on which nothing came for DEAD_S?
+
+        Only the client need ask. At the node a connection that broke silently costs nothing, and a
+        slow one may hold a client's pings behind minutes of its data.
+        """
+        return self.is_connected and now_s - self._heard_s >= DEAD_S
+
+    @property
+    def _has_taken(self) -> bool:
+        untold = self.incoming.taken - self._told_taken
+        return untold >= self._tell_taken_bytes or (untold > 0 and self.incoming.is_over)
 
     def _tell_taken(self) -> Frame:
         self._told_taken = self.incoming.taken
