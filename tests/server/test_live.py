@@ -286,3 +286,14 @@ def test_five_hundred_stalled_viewers_cost_little_and_hold_up_nobody(tmp_path: P
         assert server.rss_bytes() < 300 << 20  # 500 x (one frame + the socket's buffer)
         for viewer in stalled:
             viewer.close()
+
+
+def test_a_ping_is_answered_and_nonsense_in_it_refused(server: Server) -> None:
+    with live(server) as client:
+        said = frames(client)
+        say(client, ping=7)
+        assert next(said) == {"pong": 7}
+        say(client, ping=-1)
+        assert next(said)["error"]["code"] == "invalid"
+        say(client, ping=8, follow=[])
+        assert next(said) == {"pong": 8}

@@ -7,9 +7,11 @@ numbers, gets journals whole from its own offset, and of states and lists only t
 Client, text: {"follow": [entry, …]}, {"unfollow": [entry, …]} with entries
     {"run": ID, "journal": NAME, "from": OFFSET}   {"run": ID, "state": true}
     {"run": ID, "metrics": true}                   {"runs": {query as for GET /api/runs}}
+    and {"ping": N}, since a page in a browser can't see WebSocket's own pings.
 Server, binary: {"run", "journal", "from", "next"} as JSON, a newline, the bytes.
 Server, text: {"run", "journal", "end": true, "at"}, {"run", "version", "state"},
-    {"run", "metrics": […]}, {"runs": [row, …], "is_whole"}, {"error": {…}, "entry": {…}}.
+    {"run", "metrics": […]}, {"runs": [row, …], "is_whole"}, {"error": {…}, "entry": {…}},
+    {"pong": N}.
 """
 
 from __future__ import annotations
@@ -64,6 +66,7 @@ class Message(msgspec.Struct, forbid_unknown_fields=True):
 
     follow: list[Entry] = []
     unfollow: list[Entry] = []
+    ping: Annotated[int, Meta(ge=0, lt=1 << 53)] | None = None
 
 
 class Key(NamedTuple):
@@ -117,6 +120,8 @@ class Client:
                 text = message.get("text") or (message.get("bytes") or b"").decode()
                 said = convert(decode_json(text.encode()), Message, strict=True)
                 self._take(said)
+                if said.ping is not None:
+                    await self._say({"pong": said.ping})
             except UnicodeError:
                 await self._say_error(Invalid("a message must be JSON in UTF-8"), None)
             except OutlastError as error:
