@@ -271,6 +271,16 @@ def test_an_out_of_memory_kill_of_somebody_elses_process_is_only_a_warning() -> 
     assert rules == ["exit_code", "warned"]
 
 
+@pytest.mark.parametrize("problem", ["foreign", "truncated"])
+def test_a_canceled_run_says_first_that_it_was_canceled(problem: str) -> None:
+    *story, tree_ended, last = [told.event for told in ALL["canceled"].story]
+    aside = ev.OutputProblem(at(40.1), 1, "old.txt", problem, "it is", False)
+    found = explain(scene([*story, tree_ended, aside, last], now_s=60))
+    assert found.headline == HEADLINES["canceled"]
+    assert found.findings[0].rule == "canceled"
+    assert any(finding.rule.startswith("output_") for finding in found.findings)
+
+
 def test_a_long_search_path_stands_in_the_evidence_not_in_the_headline() -> None:
     failed = ev.StartFailed(at(1), 1, "no_command", "there is no command 'x' on the PATH: /a:/b")
     state = RunState(status="Failed", cause="start_failed", message=failed.message)

@@ -47,9 +47,21 @@ def explain(evidence: Evidence) -> Explanation:
         if finding is not None:
             found.append((module, finding))
     found.sort(key=lambda pair: SEVERITIES.index(pair[1].severity))  # stable: RANK within
-    lead = next((finding for module, finding in found if module.ANSWERS), None)
+    lead = next((finding for module, finding in found if _answers(module, evidence)), None)
+    if evidence.state.status in (st.FAILED, st.CANCELED):
+        found.sort(key=lambda pair: pair[1] is not lead)
     headline = _headline(evidence, lead, [finding for _, finding in found])
     return Explanation(headline, tuple(finding for _, finding in found))
+
+
+def _answers(module: Rule, evidence: Evidence) -> bool:
+    """May its claim say why the run is in its state?
+
+    A rule that has the name of a cause speaks of that cause: a canceled run may also miss an
+    output, but that isn't why it is canceled.
+    """
+    name = module.__name__.rpartition(".")[2]
+    return module.ANSWERS and (name not in CAUSES or name == evidence.state.cause)
 
 
 def _headline(evidence: Evidence, lead: Finding | None, findings: list[Finding]) -> str:
