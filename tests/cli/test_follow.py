@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 
 import pytest
 
-from outlast.cli.follow import Following, tail_offset
+from outlast.cli.follow import Following, Presses, tail_offset
 from outlast.sdk.handle import RunHandle
 from outlast.transport.address import Address
 from outlast.transport.connection import Connection
@@ -75,3 +76,17 @@ def test_a_tail_is_counted_in_lines_that_end_and_reads_no_more_than_it_needs(
         start = tail_offset(handle_on(server, handles), 3)
     assert data[start:] == b"49997\n49998\n49999\n"
     assert len(server.requests) == 1
+
+
+def test_presses_that_come_while_the_first_is_answered_are_counted() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with Presses() as presses:
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)  # what answers the first goes on
+        assert presses.come_twice()
+        signal.raise_signal(signal.SIGINT)  # so does what answers the second
+        presses.hear()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before

@@ -15,7 +15,7 @@ import pytest
 
 from outlast.cli import reach
 from outlast.cli.main import main
-from tests.cli.terminal import CTRL_C, Piped, Terminal
+from tests.cli.terminal import COMMAND, CTRL_C, Piped, Terminal
 from tests.sdk.place import Place
 
 Tty = Callable[..., AbstractContextManager[Terminal]]
@@ -119,6 +119,35 @@ def test_ctrl_c_twice_cancels_and_shows_the_rest(tty: Tty, place: Place) -> None
     assert "bye" in window.text
     assert "Canceled" in window.text
     assert place.workspace.run("twice").status == "Canceled"
+
+
+def test_ctrl_c_twice_cancels_however_fast_the_second_comes(tty: Tty, place: Place) -> None:
+    with tty("run", "--name", "fast", "--", "sh", "-c", "echo up; sleep 600") as window:
+        window.until("up")
+        window.press(CTRL_C)
+        window.until("detached")  # there is more to be said before it waits for the second
+        window.press(CTRL_C)
+        assert window.end() == 3
+    handle = place.workspace.run("fast")
+    assert handle.wait(raise_on_error=False) == "Canceled"
+
+
+def test_a_background_job_ignores_ctrl_c_as_its_shell_told_it(
+    cli: Piped, place: Place, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    # Like `outlast run … &` in a script: the shell lets it ignore SIGINT.
+    ignoring = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *COMMAND]
+    arguments = ("run", "--name", "ground", "--", "sh", "-c", f"echo up; {wait_for(go)}")
+    with subprocess.Popen(
+        [*ignoring, *arguments], env=cli.environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+    ) as client:
+        assert client.stdout is not None
+        assert client.stdout.readline() == b"up\n"
+        client.send_signal(signal.SIGINT)
+        go.touch()
+        assert client.wait(30) == 0
+    assert place.workspace.run("ground").status == "Completed"
 
 
 def test_a_closed_terminal_changes_nothing_for_the_run(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import select
+import signal
 import sys
 import time
 from collections.abc import Mapping
+from types import FrameType
 from typing import Any
 
 import click
@@ -112,17 +115,61 @@ def _rows(data: bytes) -> list[bytes]:
 def to_the_end(handle: RunHandle) -> int:
     """Show the run until it is over, and exit as it did. Ctrl-C detaches; twice cancels."""
     following = Following(handle)
-    try:
-        following.to_the_end()
-    except KeyboardInterrupt:
-        return _detached(following)
-    except BrokenPipeError:
-        say(f"nobody reads this any more; run {handle.id} goes on")
-        raise
+    with Presses() as presses:
+        try:
+            following.to_the_end()
+        except KeyboardInterrupt:
+            return _detached(following, presses)
+        except BrokenPipeError:
+            say(f"nobody reads this any more; run {handle.id} goes on")
+            raise
     return tell_end(handle)
 
 
-def _detached(following: Following) -> int:
+class Presses:
+    """Counts Ctrl-C. The first interrupts; one that comes while it is answered is only counted.
+
+    So two presses are two, however fast they come: the second would else end the answer to the
+    first, and the run would go on where its user meant to cancel it.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._is_heard = True
+
+    def __enter__(self) -> Presses:
+        self._before = signal.getsignal(signal.SIGINT)
+        if self._before is signal.default_int_handler:  # a shell's background job ignores it
+            signal.signal(signal.SIGINT, self._pressed)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _pressed(self, _number: int, _frame: FrameType | None) -> None:
+        self._count += 1
+        if self._is_heard:
+            self._is_heard = False
+            raise KeyboardInterrupt
+
+    def come_twice(self) -> bool:
+        """Does Ctrl-C come again soon? What is typed instead ends the wait, for the shell."""
+        try:
+            self.hear()
+            if self._count < 2:
+                select.select([sys.stdin], [], [], TWICE_S)
+        except KeyboardInterrupt:
+            return True
+        finally:
+            self._is_heard = False  # a third one mustn't stop the request to cancel
+        return self._count >= 2
+
+    def hear(self) -> None:
+        """From here on the next press interrupts again."""
+        self._is_heard = True
+
+
+def _detached(following: Following, presses: Presses) -> int:
     handle = following.handle
     if sys.stderr.isatty():
         click.echo(err=True)  # after the "^C" that the terminal shows
@@ -131,27 +178,17 @@ def _detached(following: Following) -> int:
     if not sys.stdin.isatty():
         return exits.INTERRUPTED
     say(f"Ctrl-C again within {TWICE_S:g} s cancels it; any other line goes to the shell")
-    if not _is_repeated():
+    if not presses.come_twice():
         return exits.INTERRUPTED
     handle.cancel("Ctrl-C twice")
     say(f"canceling {handle.id}")
     try:
+        presses.hear()
         following.to_the_end()
     except KeyboardInterrupt:
         say(f"{handle.id} is being canceled.   See: outlast why {handle.id}")
         return exits.INTERRUPTED
     return tell_end(handle)
-
-
-def _is_repeated() -> bool:
-    """Does Ctrl-C come again soon? What is typed instead ends the wait, and stays for the shell."""
-    import select
-
-    try:
-        select.select([sys.stdin], [], [], TWICE_S)
-    except KeyboardInterrupt:
-        return True
-    return False
 
 
 def until_over(handle: RunHandle) -> int:
