@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import resource
 import signal
@@ -109,12 +110,15 @@ def test_eight_threads_lose_and_mix_nothing(tmp_path: Path) -> None:
 def test_a_signal_handler_may_append_while_its_thread_appends(tmp_path: Path) -> None:
     path = tmp_path / "logged.1"
     writer = Writer(str(path))
+    rings = itertools.count(1)
     rung = 0
 
     def ring(number: int, frame: FrameType | None) -> None:
+        # On a busy machine it is interrupted by itself; each still has a number of its own.
         nonlocal rung
-        rung += 1
-        writer.append({"rung": rung})
+        mine = next(rings)
+        writer.append({"rung": mine})
+        rung = max(rung, mine)
 
     previous = signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
@@ -130,7 +134,7 @@ def test_a_signal_handler_may_append_while_its_thread_appends(tmp_path: Path) ->
     batch = Cursor(str(path)).read_records(limit_bytes=1 << 26)
     assert batch.corrupt == []
     assert [r["n"] for r in batch.records if "n" in r] == list(range(appended))
-    assert [r["rung"] for r in batch.records if "rung" in r] == list(range(1, rung + 1))
+    assert sorted(r["rung"] for r in batch.records if "rung" in r) == list(range(1, rung + 1))
 
 
 LIMITED = """

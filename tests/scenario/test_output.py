@@ -23,8 +23,9 @@ pytestmark = pytest.mark.slow
 MUCH_BYTES = (1 << 30) if IS_FULL else (64 << 20)
 
 TRAIN = """
-import sys, time
+import os, sys, time
 for epoch in range(40):
+    while epoch == 30 and not os.path.exists(sys.argv[1]): time.sleep(0.05)
     print(f"epoch {epoch} " + "." * (epoch % 7), flush=True)
     print(f"warning {epoch}", file=sys.stderr, flush=True)
     time.sleep(0.05)
@@ -32,9 +33,10 @@ for epoch in range(40):
 
 
 class Terminal:
-    """A terminal window with `outlast run -- python train.py` in it."""
+    """A terminal window with `outlast run -- python train.py` in it, which ends after `go`."""
 
-    def __init__(self, place: Place, *arguments: str) -> None:
+    def __init__(self, place: Place, train: Path) -> None:
+        self.go = train.with_name("go")
         self.screen, line = pty.openpty()
 
         def take_over() -> None:  # as a terminal's shell does
@@ -42,8 +44,9 @@ class Terminal:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
         self.client = place.popen(
-            *arguments, stdin=line, stdout=line, stderr=line, preexec_fn=take_over
-        )
+            "run", "--", sys.executable, str(train), str(self.go),
+            stdin=line, stdout=line, stderr=line, preexec_fn=take_over,
+        )  # fmt: skip
         os.close(line)
 
     def read_until(self, words: bytes) -> bytes:
@@ -68,7 +71,7 @@ class Terminal:
 def terminal(place: Place, tmp_path: Path) -> Iterator[Terminal]:
     script = tmp_path / "train.py"
     script.write_text(TRAIN)
-    terminal = Terminal(place, "run", "--", sys.executable, str(script))
+    terminal = Terminal(place, script)
     yield terminal
     terminal.end()
 
@@ -93,6 +96,7 @@ def test_a_killed_terminal_loses_and_repeats_no_byte(
     assert terminal.client.wait(10) in (-signal.SIGHUP, -signal.SIGKILL, 129)
     run = place.run("@last")
     assert not run.is_over
+    terminal.go.touch()
     shown = followed(place, "@last")
     assert shown == (place.folder(run.id) / "output").read_bytes()
     assert shown.count(b"\n") == 80
@@ -106,6 +110,7 @@ def test_ctrl_c_detaches_and_the_run_goes_on(place: Place, terminal: Terminal) -
     run = place.run("@last")
     assert run.id.encode() in said
     assert not run.is_over
+    terminal.go.touch()
     assert terminal.client.wait(10) != 0
     assert run.wait() == "Completed"
     assert followed(place, run.id).count(b"\n") == 80

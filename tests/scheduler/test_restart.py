@@ -567,6 +567,9 @@ def serve_and_kill(
         "async def main():\n"
         f"    url = {workspace.settings.database_url!r}\n"
         f"    w = Workspace(Path({str(workspace.home)!r}), database_url=url)\n"
+        # Runs that wrote into one folder would change what the other is collecting.
+        f"    w.work = w.work / {name!r}\n"
+        "    w.work.mkdir()\n"
         "    async with w.running() as s:\n"
         "        print('ready', flush=True)\n"
         f"        await w.submit(s, {script!r}, id={name!r})\n"
