@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from pathlib import Path
@@ -393,6 +394,26 @@ def test_retry_submits_the_same_again(workspace: Workspace) -> None:
             assert again.retry_of == spec.id
             assert (await wait_over(scheduler, again.id)).status == runs.COMPLETED
             assert output(workspace, again.id) == "7\n"
+
+    run(story())
+
+
+def test_a_retry_that_is_asked_for_again_is_the_same_run(workspace: Workspace) -> None:
+    async def story() -> None:
+        async with workspace.running() as scheduler:
+            spec = await scheduler.submit({}, workspace.launch(python("pass")))
+            other = await scheduler.submit({}, workspace.launch(python("pass")))
+            await wait_over(scheduler, spec.id)
+            asked = [scheduler.retry(spec.id, new_id="again") for _ in range(5)]
+            told = await asyncio.gather(*asked)
+            assert {(run.id, run.retry_of) for run in told} == {("again", spec.id)}
+            assert (await wait_over(scheduler, "again")).status == runs.COMPLETED
+            assert (await scheduler.retry(spec.id, new_id="again")).id == "again"
+            with pytest.raises(Conflict, match="there is such a run already"):
+                await scheduler.retry(other.id, new_id="again")
+            with pytest.raises(Invalid):
+                await scheduler.retry(spec.id, new_id="../again")
+            assert workspace.names() == sorted(["again", spec.id, other.id])
 
     run(story())
 

@@ -149,6 +149,7 @@ def test_a_canceled_run_may_be_retried_and_deleted(place: Place) -> None:
     assert handle.wait(raise_on_error=False) == "Canceled"
     again = handle.retry()
     assert again.id != handle.id
+    assert handle.retry(id=again.id).id == again.id
     again.cancel(force=True)
     again.wait(raise_on_error=False)
     handle.delete()

@@ -143,6 +143,10 @@ def test_a_run_is_changed_retried_and_deleted(server: Server) -> None:
     again = server.ask("POST", f"/api/runs/{run_id}/retry", {})
     assert again.status == 201, again
     assert again.json["id"] != run_id
+    chosen = f"again-{run_id}"
+    for _ in range(2):
+        told = server.ask("POST", f"/api/runs/{run_id}/retry", {"id": chosen})
+        assert (told.status, told.json["id"]) == (201, chosen)
     assert server.ask("DELETE", f"/api/runs/{run_id}").status == 204
     assert server.ask("GET", f"/api/runs/{run_id}").status == 404
     assert server.ask("DELETE", f"/api/runs/{run_id}").status == 404

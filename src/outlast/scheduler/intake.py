@@ -83,15 +83,19 @@ class Intake:
         )
 
     def again(
-        self, spec: RunSpec, environ: Mapping[str, str] | None
+        self, spec: RunSpec, new_id: str, environ: Mapping[str, str] | None
     ) -> tuple[RunSpec, Callable[[], Launch]]:
         """The spec of a new run that repeats this one, and how to get the launch that was kept.
 
-        The launch runs in `environ`, by default in the variables that were kept. The second raises
-        Conflict when something secret would be missing.
+        `new_id` "": a fresh one. The launch runs in `environ`, by default in the variables that
+        were kept. The second raises Conflict when something secret would be missing.
         """
         fresh = spec._replace(
-            id=new_run_id(), retry_of=spec.id, created_ns=0, kind="command", after=()
+            id=new_id or new_run_id(),
+            retry_of=spec.id,
+            created_ns=0,
+            kind="command",
+            after=(),
         )
         return fresh, lambda: _kept(spec, environ)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import stat
 from collections.abc import Mapping, Sequence
@@ -70,7 +71,9 @@ def make_folder(runs_folder: str, spec: RunSpec, launch: Launch, t_ns: int) -> R
 
     Raises Conflict when the id is taken, DiskFull, Unreachable; nothing is left then.
     """
-    making = RunFolder(os.path.join(runs_folder, f"{MAKING}{check_run_id(spec.id)}-{os.getpid()}"))
+    # A name of its own: two requests for one id may be under way in this process.
+    making_name = f"{MAKING}{check_run_id(spec.id)}-{secrets.token_hex(4)}-{os.getpid()}"
+    making = RunFolder(os.path.join(runs_folder, making_name))
     folder = RunFolder(os.path.join(runs_folder, spec.id))
     try:
         os.mkdir(making.path, 0o700)

@@ -143,11 +143,13 @@ class Scheduler:
         there is no such run then.
         """
         checked = await self.in_pool(lambda: self._intake.check(spec, launch))
+        is_known = checked.spec.id in self._known
         self._known.add(checked.spec.id)
         try:
             await self.in_pool(lambda: self._intake.write(checked))
         except BaseException:
-            self._known.discard(checked.spec.id)
+            if not is_known:
+                self._known.discard(checked.spec.id)
             raise
         self._notices.watch(checked.spec.id)
         await self._scribe.read(checked.spec.id)
@@ -173,17 +175,36 @@ class Scheduler:
         run_id: str,
         launch: Launch | Mapping[str, Any] | None = None,
         *,
+        new_id: str = "",
         environ: Mapping[str, str] | None = None,
     ) -> RunSpec:
         """Submit the same again as a new run, whose `retry_of` names this one.
 
-        Without `launch` the command is the one that was kept, in `environ` or, without it, in the
-        variables that were kept. Raises NotFound, or Conflict when secrets were starred out and
-        are not in `environ`: they were not kept, so it must be submitted again.
+        `new_id` names it (default: a fresh id): asked for again under the same id, the answer is
+        the same run. Without `launch` the command is the one that was kept, in `environ` or,
+        without it, in the variables that were kept. Raises NotFound, or Conflict when secrets were
+        starred out and are not in `environ`: they were not kept, so it must be submitted again.
         """
         spec = await self._spec(run_id)
-        again, kept = await self.in_pool(lambda: self._intake.again(spec, environ))
-        return await self.submit(again, launch if launch is not None else kept())
+        known = await self._repeat(run_id, new_id)
+        if known is not None:
+            return known
+        again, kept = await self.in_pool(lambda: self._intake.again(spec, new_id, environ))
+        try:
+            return await self.submit(again, launch if launch is not None else kept())
+        except Conflict:
+            known = await self._repeat(run_id, new_id)  # the same request came a moment earlier
+            if known is None:
+                raise
+            return known
+
+    async def _repeat(self, run_id: str, new_id: str) -> RunSpec | None:
+        """The run of this id, if it repeats that one."""
+        # Its folder is asked first: it may have come this very moment.
+        if not new_id or not await self.meet(new_id):
+            return None
+        known = await self._spec(new_id)
+        return known if known.retry_of == run_id else None
 
     async def delete(self, run_id: str) -> None:
         """Remove a run that is over: its folder, then its rows. Raises NotFound, Conflict."""

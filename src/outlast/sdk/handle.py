@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from outlast.errors import RunFailed, Trimmed
+from outlast.ids import new_run_id
 from outlast.run.state import TERMINAL
 from outlast.sdk import caller
 from outlast.sdk.series import decode, number
@@ -285,9 +286,13 @@ class RunHandle:
         """Ask for the run to be stopped: TERM, then KILL after its grace. Returns at once."""
         self._post("/cancel", reason=reason, force=force)
 
-    def retry(self) -> RunHandle:
-        """A new run of the same spec, in this process's environment."""
-        row = self._post("/retry", environ=caller.environ(os.environ))
+    def retry(self, *, id: str | None = None) -> RunHandle:
+        """A new run of the same spec, in this process's environment.
+
+        `id` (default: a fresh one) names it; asked for again under the same id, it is the same run.
+        """
+        environ = caller.environ(os.environ)
+        row = self._post("/retry", id=id or new_run_id(), environ=environ)
         return RunHandle(self.connection, row["id"], row)
 
     def delete(self) -> None:
@@ -321,8 +326,7 @@ class RunHandle:
         return self.connection.get(self._path + path, **query)
 
     def _post(self, path: str, **body: Any) -> Any:
-        # Each of these asked for twice is the same as once, but for retry.
-        return self.connection.post(self._path + path, body, repeat=path != "/retry")
+        return self.connection.post(self._path + path, body, repeat=True)  # twice is as once
 
 
 def _frame(columns: dict[str, Any]) -> Any:

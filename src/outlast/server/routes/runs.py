@@ -56,8 +56,9 @@ class Launch(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Repeat(msgspec.Struct, forbid_unknown_fields=True):
-    """How to run it again."""
+    """How to run it again, and under which id: asked for twice, that is the same run."""
 
+    id: Annotated[str, Meta(description="of the new run; a fresh one by default")] = ""
     environ: Annotated[
         dict[str, str] | None, Meta(description="its environment; by default what was kept of it")
     ] = None
@@ -156,7 +157,7 @@ async def cancel_run(call: Call) -> Response:
 async def retry_run(call: Call) -> Response:
     """A new run of the same spec, in the environment of who asks for it."""
     wanted = await call.body_as(Repeat)
-    again = await call.parts.scheduler.retry(call.run_id, environ=wanted.environ)
+    again = await call.parts.scheduler.retry(call.run_id, new_id=wanted.id, environ=wanted.environ)
     return json_answer(await call.parts.read(runs.row, again.id), 201)
 
 
