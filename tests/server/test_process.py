@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from outlast.errors import Invalid
-from outlast.server import workspace
+from outlast.server import process, workspace
 from tests.server.running import Server, running, submit, wait_over
 
 
@@ -201,3 +201,18 @@ def test_a_token_that_is_no_token_is_refused(tmp_path: Path) -> None:
     (tmp_path / "token").chmod(0o600)
     with pytest.raises(Invalid, match="holds no token"):
         workspace.token(str(tmp_path))
+
+
+def test_a_server_that_fails_by_itself_exits_with_70(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> int:
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setenv("OUTLAST_DETACHED", "1")
+    monkeypatch.setattr("outlast.server.serving.serve", fail)
+    assert process.main(["--home", str(tmp_path), "--port", "0"]) == 70
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert said.endswith("outlast: the server failed: RuntimeError('a mistake of ours')\n")
+    workspace.Lock(str(tmp_path)).release()  # it isn't held any more

@@ -138,6 +138,7 @@ def test_a_run_is_changed_retried_and_deleted(server: Server) -> None:
     run_id = submit(server, "true", name=f"n{time.time_ns()}")
     row = server.ask("PATCH", f"/api/runs/{run_id}", {"tags": {"a": "1", "b": None}}).json
     assert row["tags"] == {"a": "1", "b": None}
+    assert row["command"] == "true"
     row = server.ask("PATCH", f"/api/runs/{run_id}", {"removed_tags": ["a"], "name": "z"}).json
     assert (row["tags"], row["name"]) == ({"b": None}, "z")
     again = server.ask("POST", f"/api/runs/{run_id}/retry", {})

@@ -10,11 +10,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
 from outlast import config
 from outlast.errors import OutlastError
+from outlast.printable import printable
 from outlast.server.workspace import AlreadyRunning, Lock, make_folder, token
 
 ALREADY_RUNNING = 75  # EX_TEMPFAIL: the same may work later
@@ -45,6 +47,10 @@ def main(arguments: Sequence[str]) -> int:
             return serve(settings, socket, secret)
     except OutlastError as error:
         return _say(error, CANNOT_START)
+    except Exception as error:
+        traceback.print_exc()  # into server.log, or before whoever started it
+        print(f"outlast: the server failed: {printable(repr(error))}", file=sys.stderr)
+        return FAILED
     finally:
         lock.release()
 
