@@ -15,6 +15,7 @@ import outlast
 from outlast.cli import exits, plot, reach, show
 from outlast.cli.commands.compare import comparison
 from outlast.errors import Invalid
+from outlast.run.state import TERMINAL
 from outlast.sdk.handle import RunHandle
 from outlast.sdk.shown import Shown
 from outlast.sdk.submit import submit
@@ -34,13 +35,15 @@ The scripts of this demo: {scripts}"""
 def demonstrate() -> int:
     """Run it; 0 when both runs are Completed. Ctrl-C ends the show, not the runs."""
     _require("sklearn", "matplotlib")
-    click.echo("Two small neural networks learn to read 1,797 scanned digits, as two runs:\n")
+    click.echo(
+        "Two small neural networks learn to read 1,797 scanned digits, as two runs. They run"
+    )
+    click.echo("side by side where the machine has room for both; else the second one waits:\n")
     runs = [_submit(hidden) for hidden in WIDTHS]
     for handle, hidden in zip(runs, WIDTHS, strict=True):
         click.echo(f"  {handle.id}  --hidden {hidden}")
     try:
-        for handle, hidden in zip(runs, WIDTHS, strict=True):
-            _heading(f"outlast logs -f {handle.id}   (--hidden {hidden})")
+        for handle in runs:
             _follow(handle)
     except KeyboardInterrupt:
         show.say("the runs go on; see them by: outlast ls")
@@ -79,15 +82,17 @@ def _submit(hidden: int) -> RunHandle:
 
 
 def _follow(handle: RunHandle) -> None:
-    """Show the output; when only the background evaluation is left, ask why it isn't over."""
-    has_asked = False
+    """Show the output; while only the background evaluation is left, ask why it isn't over."""
+    has_asked = handle.status in TERMINAL
+    _heading(f"outlast logs {handle.id}" if has_asked else f"outlast logs -f {handle.id}")
     shown = Shown(sys.stdout)
     for piece in handle.follow_output():
         shown.write(piece.data)
-        if not has_asked and handle.state()[1]["stage"] == "leftovers":
+        if not has_asked and shown.is_at_line_start and handle.state()[1]["stage"] == "leftovers":
             has_asked = True
-            _heading(f"outlast why {handle.id}")
+            _heading(f"outlast why {handle.id}   (from another terminal, meanwhile)")
             click.echo(show.explanation(handle.why()) + "\n")
+            click.echo(show.bold(f"$ outlast logs -f {handle.id}   (goes on)"))
     shown.close()
     _heading(f"outlast why {handle.id}")
     click.echo(show.explanation(handle.why()))

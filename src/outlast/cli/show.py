@@ -258,6 +258,11 @@ def field(name: str, text: str) -> str:
     return "\n".join(_wrapped(lead, line)) if sys.stdout.isatty() else lead + line
 
 
+def paragraph(text: str) -> str:
+    """A sentence over as many lines as the terminal needs; one line where there is none."""
+    return "\n".join(_wrapped("", text)) if sys.stdout.isatty() else text
+
+
 def _wrapped(lead: str, text: str, *, indent: int | None = None) -> list[str]:
     import textwrap
 

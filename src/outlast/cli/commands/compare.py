@@ -47,7 +47,7 @@ def comparison(facts: Sequence[dict[str, Any]], *, shows_all: bool = False) -> s
     if not shows_all:
         names = {name for name, _ in found}
         same = [name for name in _flat(facts[0]) if name not in names]
-        text += f"\n\nthe same in all: {', '.join(same)}" if same else ""
+        text += "\n\n" + show.paragraph(f"the same in all: {', '.join(same)}") if same else ""
     return text
 
 
