@@ -187,6 +187,26 @@ def test_an_interactive_run_is_running_once_it_is_watched() -> None:
     assert state.status == rs.FINALIZING
 
 
+@pytest.mark.parametrize("kind", ["session", "tunnel"])
+def test_a_session_that_somebody_closes_says_who(kind: str) -> None:
+    story = [ev.Created(1, kind), *STARTED[1:], ev.CancelRequested(7 * S, "ann", "closed")]
+    ended = ev.Ended(9 * S, 1, "canceled", "closed", "closed")
+    state, _ = follow([*story, ended], spec(kind=kind))
+    assert (state.status, state.cause, state.message) == (rs.CANCELED, "closed", "closed by ann")
+
+
+def test_a_session_ends_with_any_exit_code_and_is_never_opened_twice() -> None:
+    of = spec(kind="session", policy={"max_attempts": 3, "retry_on": ["lost", "failed"]})
+    begun = [ev.Created(1, "session"), *STARTED[1:]]
+    state, _ = follow(
+        [*begun, ev.Exited(7 * S, 1, 130), ev.Ended(8 * S, 1, "completed", "", "")], of
+    )
+    assert (state.status, state.exit_code, state.message) == (rs.COMPLETED, 130, "")
+    state, done = follow([*begun, ev.Lost(9 * S, 1, "rebooted", "rebooted")], of)
+    assert (state.status, state.cause) == (rs.FAILED, "lost")
+    assert not any(isinstance(item, rs.Retry) for item in done)
+
+
 def test_an_impossible_event_tells_the_story() -> None:
     state, _ = follow(QUEUED)
     with pytest.raises(rs.InvalidTransition, match="started can't follow Queued"):

@@ -33,3 +33,28 @@ def test_exit_without_a_status_that_the_kernel_tells_is_complete() -> None:
 def test_silence_is_death_however_the_process_ended() -> None:
     for ended in (None, Exit(0, None, False), Exit(None, 9, False)):
         assert final_word(None, ended).how == "died"
+
+
+@pytest.mark.parametrize("kind", ["session", "tunnel"])
+@pytest.mark.parametrize(
+    ("seen", "outcome", "cause"),
+    [
+        (Observed(code=0), "completed", ""),
+        (Observed(code=130), "completed", ""),
+        (Observed(code=3, leftover_count=2, logged_errors=5), "completed", ""),
+        (Observed(signal=11), "failed", "signal"),
+        (Observed(signal=9, oom={"text": "oom"}), "failed", "memory"),
+        (Observed(signal=1, stop_reason="cancel", stopped_main=True), "canceled", "closed"),
+        (Observed(code=0, stop_reason="cancel"), "canceled", "closed"),
+        (Observed(signal=1, stop_reason="idle_s", limit="idle_s"), "canceled", "idle"),
+        (Observed(signal=15, limit="max_run_duration_s"), "failed", "time_limit"),
+        (Observed(signal=9, limit="memory_bytes"), "failed", "memory"),
+        (Observed(start_failure="there is no command"), "failed", "start_failed"),
+        (Observed(is_exit_known=False), "failed", "lost"),
+        (Observed(signal=1, is_hung_up=True), "failed", "hangup"),
+        (Observed(is_exit_known=False, is_hung_up=True), "failed", "hangup"),
+        (Observed(signal=1, is_hung_up=True, stop_reason="cancel"), "canceled", "closed"),
+    ],
+)
+def test_of_a_session(kind: str, seen: Observed, outcome: str, cause: str) -> None:
+    assert judge(kind, "fail", "fail", seen)[:2] == (outcome, cause)

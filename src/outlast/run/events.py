@@ -201,10 +201,9 @@ class Stopping(NamedTuple):
 
     t_ns: int
     attempt: int
-    reason: (
-        str  # cancel | max_run_duration_s | memory_bytes | leftovers | idle_leftovers | shutdown
-    )
-    signal: str  # TERM | KILL
+    # cancel | max_run_duration_s | memory_bytes | idle_s | leftovers | idle_leftovers | shutdown
+    reason: str
+    signal: str  # HUP (terminals only) | TERM | KILL
     processes: Tuple[Mapping[str, Any], ...]  # pid, command
     next_ns: int  # when the next rung follows; 0 = none
 

@@ -246,8 +246,10 @@ def _cancel_requested(state: RunState, event: ev.CancelRequested) -> Step:
     if state.is_over or state.cancel_ns:
         return state, ()
     asked = state._replace(cancel_by=event.by, cancel_ns=event.t_ns)
-    by = f"canceled by {event.by}" if event.by else "canceled"
-    message = f"{by}: {event.reason}" if event.reason else by
+    is_closed = state.kind in ("session", "tunnel")
+    verb = "closed" if is_closed else "canceled"
+    by = f"{verb} by {event.by}" if event.by else verb
+    message = f"{by}: {event.reason}" if event.reason not in ("", verb) else by
     if state.status in WAITING:
         return _over(asked, event.t_ns, "canceled", "canceled", f"{message}, before it started", {})
     if state.outcome == "completed":
@@ -492,7 +494,7 @@ def _over(
         retry = Retry(state.attempt + 1, t_ns + int(delay_s * 1e9), reason)
         return state._replace(cause=cause, message=message), (*held, retry)
     status = CANCELED if outcome == "canceled" else FAILED
-    if outcome == "canceled" and state.cancel_ns and message in ("", "canceled"):
+    if outcome == "canceled" and state.cancel_ns and message in ("", "canceled", "closed"):
         message = state.message or message
     over = state._replace(
         status=status,
@@ -507,7 +509,7 @@ def _over(
 
 
 def _may_retry(state: RunState, cause: str) -> bool:
-    if state.attempt >= state.max_attempts or state.kind == "interactive":
+    if state.attempt >= state.max_attempts or state.kind != "command":
         return False
     if cause in ("lost", "launch_failed"):
         return "lost" in state.retry_on

@@ -28,6 +28,9 @@ CAUSES: Dict[str, str] = {
     "logged_error": "errors were logged, and the policy says fail",
     "storage": "the outputs could not be stored in time",
     "canceled": "somebody canceled it",
+    "closed": "somebody closed the session",
+    "idle": "nobody used the session for as long as its idle_s allows",
+    "hangup": "the session's terminal closed, since both of its supervisors were killed",
     "upstream_failed": "a run that had to be Completed first was not",
 }
 
@@ -52,6 +55,7 @@ class Observed(NamedTuple):
     leftover_count: int = 0
     problems: Tuple[Tuple[str, str, str], ...] = ()  # fatal ones: (path, problem, message)
     logged_errors: int = 0
+    is_hung_up: bool = False  # its terminal died with the supervisors that held it
 
 
 class Verdict(NamedTuple):
@@ -61,23 +65,47 @@ class Verdict(NamedTuple):
 
 
 def judge(kind: str, leftovers: str, on_logged_error: str, seen: Observed) -> Verdict:
-    """The outcome of a run of this kind ("command" or "interactive") under these policies."""
+    """The outcome of a run of this kind (see run.spec.KINDS) under these policies."""
+    if kind in ("session", "tunnel"):
+        return _judge_session(seen)
     if seen.stop_reason == "cancel" or seen.owner == "cancel":
         return Verdict(
             "canceled",
             "canceled",
             "canceled" + (f": {seen.owner_message}" if seen.owner_message else ""),
         )
+    limited = _judge_limit(seen)
+    if limited is not None:
+        return limited
+    if seen.start_failure:
+        return _failed("start_failed", seen.start_failure)
+    status = _judge_owner(seen) if kind == "interactive" else _judge_exit(seen)
+    return status or _judge_rest(leftovers, on_logged_error, seen)
+
+
+def _judge_session(seen: Observed) -> Verdict:
+    """A shell's exit code is no failure; nor is what it left behind or printed."""
+    if seen.stop_reason == "cancel":
+        return Verdict("canceled", "closed", "closed")
+    if seen.limit == "idle_s":
+        return Verdict("canceled", "idle", "closed: nobody used it for as long as idle_s allows")
+    if seen.limit or seen.start_failure:
+        return _judge_limit(seen) or _failed("start_failed", seen.start_failure)
+    if seen.is_hung_up:
+        return _failed("hangup", "both of its supervisors were killed, and its terminal with them")
+    if seen.is_exit_known and seen.signal is None:
+        return Verdict("completed", "", "")
+    return _judge_exit(seen) or Verdict("completed", "", "")
+
+
+def _judge_limit(seen: Observed) -> Optional[Verdict]:
     if seen.limit == "max_run_duration_s":
         return _failed(
             "time_limit", "it reached its time limit (max_run_duration_s) and was stopped"
         )
     if seen.limit == "memory_bytes":
         return _failed("memory", "its processes together used more memory than memory_bytes allows")
-    if seen.start_failure:
-        return _failed("start_failed", seen.start_failure)
-    status = _judge_owner(seen) if kind == "interactive" else _judge_exit(seen)
-    return status or _judge_rest(leftovers, on_logged_error, seen)
+    return None
 
 
 def _judge_owner(seen: Observed) -> Optional[Verdict]:

@@ -1,7 +1,8 @@
 """Start a command: its output into the run's journal, nothing else of the supervisor in it.
 
-The command gets /dev/null, the output file twice, its own session, default signals, and no other
-descriptor. What keeps it from starting is told in words. It doesn't wait for the command.
+The command gets /dev/null and the output file twice, or a terminal; its own session, default
+signals, and no other descriptor. What keeps it from starting is told in words. It doesn't wait for
+the command.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from typing import Mapping, Optional, Sequence
+from typing import Mapping, Optional, Sequence, Tuple
 
 NOT_FOUND = 127  # as a shell says it
 NOT_EXECUTABLE = 126
@@ -39,22 +40,47 @@ def start(
 
     Its stdout and stderr are appended to the file `output`. Raises CannotStart.
     """
-    if not command or not command[0]:
-        raise CannotStart("no_command", "the command is empty", NOT_FOUND)
-    if not os.path.isdir(folder):
-        raise CannotStart("no_folder", f"the working folder {folder} doesn't exist", NOT_FOUND)
-    program = find(command[0], environ.get("PATH"), folder)
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         out = os.open(output, flags, 0o600)
     except OSError as error:
         raise CannotStart("no_output", f"{output}: {error.strerror}", NOT_EXECUTABLE) from None
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return start_on(
+            (null, out, out), command, environ, folder, umask=umask, cgroup_procs=cgroup_procs
+        )
+    finally:
+        os.close(null)
+        os.close(out)
+
+
+def start_on(
+    streams: Tuple[int, int, int],
+    command: Sequence[str],
+    environ: Mapping[str, str],
+    folder: str,
+    *,
+    umask: int = 0o022,
+    cgroup_procs: str = "",
+    is_terminal: bool = False,
+) -> int:
+    """As `start`, with these descriptors as stdin, stdout and stderr.
+
+    With `is_terminal` the first becomes the controlling terminal. Raises CannotStart.
+    """
+    if not command or not command[0]:
+        raise CannotStart("no_command", "the command is empty", NOT_FOUND)
+    if not os.path.isdir(folder):
+        raise CannotStart("no_folder", f"the working folder {folder} doesn't exist", NOT_FOUND)
+    program = find(command[0], environ.get("PATH"), folder)
     told, tell = os.pipe()
     try:
         pid = os.fork()
         if pid == 0:
-            _become(program, command, environ, folder, (null, out), tell, umask, cgroup_procs)
+            _become(
+                program, command, environ, folder, streams, tell, umask, cgroup_procs, is_terminal
+            )
         os.close(tell)
         tell = -1
         failure = _read_all(told)
@@ -62,7 +88,7 @@ def start(
         message = f"no further process can be started: {error.strerror}"
         raise CannotStart("no_processes", message, NOT_EXECUTABLE) from None
     finally:
-        for fd in (null, out, told, tell):
+        for fd in (told, tell):
             if fd >= 0:
                 os.close(fd)
     if failure:
@@ -110,19 +136,22 @@ def _become(
     command: Sequence[str],
     environ: Mapping[str, str],
     folder: str,
-    fds: Sequence[int],
+    streams: Tuple[int, int, int],
     tell: int,
     umask: int,
     cgroup_procs: str,
+    is_terminal: bool,
 ) -> None:
     """In the child: turn into the command, or tell why not. Never returns."""
     step = "prepare"
     try:
         os.setsid()
         _default_signals()
-        os.dup2(fds[0], 0)
-        os.dup2(fds[1], 1)
-        os.dup2(fds[1], 2)
+        for target, fd in enumerate(streams):
+            os.dup2(fd, target)
+        if is_terminal:
+            step = "terminal"
+            _take_terminal()
         os.umask(umask)
         if cgroup_procs:
             step = "cgroup"
@@ -138,6 +167,13 @@ def _become(
         os.write(tell, f"{step} 0 {error!r}".encode("utf-8", "replace")[:4000])
     finally:
         os._exit(NOT_FOUND)
+
+
+def _take_terminal() -> None:
+    import fcntl  # only a terminal needs these two; the supervisor has loaded them by now
+    import termios
+
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def _default_signals() -> None:

@@ -19,6 +19,7 @@ from outlast.errors import OutlastError
 from outlast.run import folder as names
 from outlast.supervisor import kernel, requests, takeover
 from outlast.supervisor.assignment import Assignment, read_arguments
+from outlast.supervisor.channel import Channel
 from outlast.supervisor.complaint import complain
 from outlast.supervisor.control import Control
 from outlast.supervisor.story import Past
@@ -50,15 +51,16 @@ def main(arguments: List[str]) -> int:
     if _is_over(assignment):
         return OK
     _stand_apart()
+    streams = _opened(assignment)
     gc.freeze()  # what both processes share stays shared
     gc.enable()
     supervisor = os.fork()
     if supervisor == 0:
-        _supervise(assignment, assignment.mode)
+        _supervise(assignment, streams, assignment.mode)
         return OK
     # Nothing else is a child of the keeper while the supervisor lives.
     if os.waitpid(supervisor, 0)[1] != 0:
-        _supervise(assignment, "resume")
+        _supervise(assignment, streams, "resume")
     return OK
 
 
@@ -112,10 +114,26 @@ def _stand_apart() -> None:
     kernel.become_subreaper()
 
 
-def _supervise(assignment: Assignment, mode: str) -> None:
+def _opened(assignment: Assignment) -> Channel:
+    """What the command's streams will be joined to; nothing that a plain run would pay for."""
+    if assignment.spec.kind == "tunnel":
+        from outlast.supervisor.stream import Tunnel
+
+        return Tunnel(assignment)
+    if assignment.spec.terminal is not None or assignment.spec.kind == "session":
+        from outlast.supervisor.terminal import Terminal
+
+        return Terminal(assignment)
+    return Channel(assignment)
+
+
+def _supervise(assignment: Assignment, streams: Channel, mode: str) -> None:
+    past = Past.read(assignment.folder.file(names.EVENTS), assignment.attempt)
     if mode != "resume":
         kernel.become_subreaper()  # not inherited by fork
-    supervision = Supervision(assignment, mode)
+        if past.is_supervised:
+            streams.give_up()
+    supervision = Supervision(assignment, streams, mode)
     woken, wake = os.pipe()
     for fd in (woken, wake):
         os.set_blocking(fd, False)
@@ -135,8 +153,7 @@ def _supervise(assignment: Assignment, mode: str) -> None:
             lambda request, asker: requests.answer(supervision, request, asker),
         )
     )
-    events = assignment.folder.file(names.EVENTS)
-    takeover.begin(supervision, Past.read(events, assignment.attempt))
+    takeover.begin(supervision, past)
     supervision.children_changed()  # what ended before SIGCHLD was listened to
     supervision.sync_logged()
     supervision.loop.run()

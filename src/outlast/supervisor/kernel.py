@@ -14,7 +14,11 @@ from outlast import process
 _SET_CHILD_SUBREAPER = 36
 # System call numbers by machine; the rest do without what they stand for.
 _WAITID = {"x86_64": 247, "aarch64": 95}
+_MEMFD_CREATE = {"x86_64": 319, "aarch64": 279}
 _PIDFD_OPEN = 434  # the same on every machine but alpha
+_MFD_CLOEXEC = 1
+_SPLICE_NONBLOCK = 2
+_PUNCH_HOLE_KEEP_SIZE = 3
 _P_PID = 1
 _SIGINFO_BYTES = 128
 _RUSAGE_BYTES = 144
@@ -77,6 +81,42 @@ def status_of_stranger(pid: int, pidfd: int) -> Optional[int]:
     if fields[:1] == [b"Z"] and len(fields) >= 50:
         return int(fields[49])
     return process.wait_status(pidfd)
+
+
+def splice(source: int, target: int, size_bytes: int) -> int:
+    """Move bytes from or into a pipe without a copy here; how many, 0 at the end of `source`.
+
+    What was moved when this process is killed is in `target`, all else still in `source`. Raises
+    OSError: BlockingIOError when nothing can be moved now, EINVAL where the kernel can't.
+    """
+    python_310 = getattr(os, "splice", None)
+    if python_310 is not None:
+        return int(python_310(source, target, size_bytes, flags=_SPLICE_NONBLOCK))
+    moved = int(_c().splice(source, None, target, None, size_bytes, _SPLICE_NONBLOCK))
+    if moved < 0:
+        raise OSError(_errno(), os.strerror(_errno()))
+    return moved
+
+
+def memory_file(name: str) -> int:
+    """A file that has no name and no disk, and lives as long as a descriptor. Raises OSError."""
+    python_38 = getattr(os, "memfd_create", None)
+    if python_38 is not None:
+        return int(python_38(name, _MFD_CLOEXEC))
+    number = _MEMFD_CREATE.get(os.uname().machine, -1)
+    fd = int(_c().syscall(number, name.encode(), _MFD_CLOEXEC))
+    if fd < 0:
+        raise OSError(_errno(), os.strerror(_errno()))
+    return fd
+
+
+def punch(fd: int, start: int, size_bytes: int) -> None:
+    """Give back a part of a file in memory; its size stays. Raises OSError."""
+    import ctypes
+
+    offset, length = ctypes.c_int64(start), ctypes.c_int64(size_bytes)
+    if _c().fallocate(fd, _PUNCH_HOLE_KEEP_SIZE, offset, length) != 0:
+        raise OSError(_errno(), os.strerror(_errno()))
 
 
 def exit_of(status: int) -> Exit:

@@ -7,6 +7,8 @@
                                                           {"ok": true} once `ended` is on the disk;
                                                           how = exit: at once, the end comes with
                                                           the owner's own
+    {"op": "attach", "role": "driver", "key": "32 hex", "epoch": null, "who": "", "columns", "rows"}
+                                                          see `attached` (terminals), `stream`
 
 `grace_s` and `force` may be left out. A second stop changes nothing, unless it has `force`: then
 KILL follows at once. What can't be done is answered {"error": text}.
@@ -36,12 +38,15 @@ def answer(supervision: Supervision, request: Dict[str, Any], asker: Asker) -> N
         reply(_stop(supervision, request))
     elif operation == "finish":
         _finish(supervision, request, reply)
+    elif operation == "attach":
+        supervision.channel.attach(request, asker)
     else:
-        reply({"error": f"op = {str(operation)[:100]!r}: use one of: status, stop, finish"})
+        known = "status, stop, finish, attach"
+        reply({"error": f"op = {str(operation)[:100]!r}: use one of: {known}"})
 
 
 def _status(supervision: Supervision) -> Dict[str, Any]:
-    return status(
+    told = status(
         supervision.mode,
         supervision.attempt,
         supervision.main,
@@ -50,6 +55,7 @@ def _status(supervision: Supervision) -> Dict[str, Any]:
         supervision.tree.members(),
         supervision.loop,
     )
+    return {**told, **supervision.channel.status(supervision.main)}
 
 
 def _stop(supervision: Supervision, request: Dict[str, Any]) -> Dict[str, Any]:

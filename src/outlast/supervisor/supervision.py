@@ -17,18 +17,20 @@ import time
 from typing import Any, Dict, List, Optional, Set
 
 import outlast
-from outlast.process import TICKS_PER_S, Identity
+from outlast.process import Identity
 from outlast.run import events as ev
 from outlast.run import folder as names
 from outlast.run.verdict import Observed
 from outlast.supervisor import command, inventory, kernel, memory, outputs
 from outlast.supervisor.assignment import Assignment, Launch
+from outlast.supervisor.channel import Channel, Desk, End
 from outlast.supervisor.collect import Collector
 from outlast.supervisor.complaint import complain
 from outlast.supervisor.control import Control
 from outlast.supervisor.ending import Ending, Gathered, sync_file
 from outlast.supervisor.kernel import Exit
 from outlast.supervisor.leftovers import Leftovers
+from outlast.supervisor.limits import Limits
 from outlast.supervisor.loop import Loop, now_s, wall_ns
 from outlast.supervisor.owner import Word, final_word, last_word, word_in
 from outlast.supervisor.stop import Ladder
@@ -48,8 +50,9 @@ _SCAN_PAUSE_S = 0.05
 class Supervision:
     """One attempt of one run. The methods below are called by the loop, never two at a time."""
 
-    def __init__(self, assignment: Assignment, mode: str) -> None:
+    def __init__(self, assignment: Assignment, channel: Channel, mode: str) -> None:
         self.assignment = assignment
+        self.channel = channel
         self.mode = mode
         self.spec = assignment.spec
         self.folder = assignment.folder
@@ -57,7 +60,11 @@ class Supervision:
         self.loop = Loop()
         self.story = Story(self.folder.file(names.EVENTS), self.loop)
         self.tree = Tree(self.folder.path)
-        self.ladder = Ladder(self.attempt, self.tree, self.story, self.loop, self.look_for_the_rest)
+        self.limits = Limits(self.spec, self.attempt, self.loop, self.tree, self.reach)
+        self.ladder = Ladder(
+            self.attempt, self.tree, self.story, self.loop, self.look_for_the_rest,
+            hangs_up=channel.hangs_up,
+        )  # fmt: skip
         self.ending = Ending(assignment, self.story, self.loop, self._over)
         self.stage = "running"
         self.main: Optional[Identity] = None
@@ -71,7 +78,6 @@ class Supervision:
         self.output_offset = 0
         self.inventory = inventory.nothing()
         self.witness = memory.Witness()
-        self.cgroup: Optional[memory.Cgroup] = None
         self._has_to_settle = True  # how main ended isn't on the disk yet
         self._exited: Optional[ev.Exited] = None
         self._ended_s = 0.0
@@ -108,6 +114,7 @@ class Supervision:
 
     def listen(self, control: Control) -> None:
         """Take requests from now on, or as soon as the socket can be made."""
+        self.channel.serve(Desk(self.loop, self.story.tell, self.reach))
         self.control = control
         self._listen()
 
@@ -147,18 +154,10 @@ class Supervision:
 
     def start_command(self, launch: Launch) -> None:
         """Start the command, or tell why it can't be started."""
-        output = self.folder.file(names.OUTPUT)
-        self._make_cgroup()
-        self.output_offset = _size(output)
+        self.output_offset = _size(self.folder.file(names.OUTPUT))
+        environ = {**self.channel.variables(), **self.environ}
         try:
-            pid = command.start(
-                launch.command,
-                self.environ,
-                launch.folder,
-                output,
-                umask=launch.umask,
-                cgroup_procs=self.cgroup.procs if self.cgroup else "",
-            )
+            pid = self.channel.start(launch, environ, cgroup_procs=self.limits.make_cgroup())
         except command.CannotStart as error:
             self.fail_to_start(error.reason, error.message, error.exit_code)
             return
@@ -185,36 +184,9 @@ class Supervision:
         """Set the limits of a main process that runs already."""
         self.main, self.is_child = main, is_child
         self.witness.look(main.pid)
-        # Counted from the process's own start, which a new supervisor and a new clock don't move.
-        due_s = main.start_ticks / TICKS_PER_S + self.spec.limits.max_run_duration_s
-        self.loop.at("max_run_duration", due_s, self._run_too_long)
-        if self.spec.limits.memory_bytes and not self.assignment.is_interactive:
-            self.loop.after("memory", memory.LOOK_S, self._look_at_memory)
+        self.limits.watch(main)
 
-    def _make_cgroup(self) -> None:
-        limit_bytes = self.spec.limits.memory_bytes
-        if limit_bytes:
-            self.cgroup = memory.limited(f"{self.spec.id}-{self.attempt}", limit_bytes)
-
-    def _look_at_memory(self) -> None:
-        limit_bytes = self.spec.limits.memory_bytes
-        if self.cgroup is not None and self.cgroup.kills():
-            self._reach("memory_bytes", limit_bytes, self.cgroup.peak_bytes())
-            return
-        if self.cgroup is None:
-            resident_bytes = memory.resident_bytes(self.tree.members())
-            if resident_bytes > limit_bytes:
-                self._reach("memory_bytes", limit_bytes, resident_bytes)
-                return
-        self.loop.after("memory", memory.LOOK_S, self._look_at_memory)
-
-    def _run_too_long(self) -> None:
-        allowed_s = self.spec.limits.max_run_duration_s
-        assert self.main is not None, "the timer is set with main"
-        observed_s = now_s() - self.main.start_ticks / TICKS_PER_S
-        self._reach("max_run_duration_s", allowed_s, observed_s)
-
-    def _reach(self, limit: str, allowed: float, observed: float) -> None:
+    def reach(self, limit: str, allowed: float, observed: float) -> None:
         """A limit is reached: say it, and end everything."""
         self._note_limit(limit, allowed, observed)
         if self.assignment.is_interactive:  # its owner is the user's own process: let it live
@@ -283,6 +255,7 @@ class Supervision:
     def main_ended(self, ended: Optional[Exit]) -> None:
         """The main process is over; None: nobody can tell how."""
         full_disk = self._full_disk()  # asked first: room may return at any moment
+        self.channel.drain()
         known = ended or Exit(None, None, False)
         self.seen = self.seen._replace(
             code=known.code, signal=known.signal, is_exit_known=ended is not None
@@ -297,7 +270,12 @@ class Supervision:
             # What a full disk ended has no room left to print that it was so.
             message = f"the disk of {plain(full_disk)} was full when the command ended"
             self.story.tell(ev.Warned(time.time_ns(), self.attempt, "disk_full", message))
+        self.tell_channel(self._exited)
         self.enter_leftovers()
+
+    def tell_channel(self, exited: ev.Exited) -> None:
+        """Tell those who are attached how the main process ended."""
+        self.channel.ended(End.of(exited, self.spec.kind, self.seen))
 
     def _settle(self) -> None:
         if self.story.sync():
@@ -310,9 +288,8 @@ class Supervision:
     def look_for_oom(self) -> None:
         """Did the kernel end it for memory? By the run's own limit, or because all was full."""
         seen = self.seen
-        if self.cgroup is not None and self.cgroup.kills() and not seen.limit:
-            limit_bytes = self.spec.limits.memory_bytes
-            self._note_limit("memory_bytes", limit_bytes, self.cgroup.peak_bytes())
+        if self.limits.has_killed() and not seen.limit:
+            self.limits.reach_memory(self._note_limit)
         if self.main is None:  # nobody ever learnt who it was
             return
         if seen.signal == signal.SIGKILL and not seen.stopped_main:
@@ -352,7 +329,9 @@ class Supervision:
             self.loop.after("rest", pause_s, self.look_for_the_rest)
             return
         self._scanned_s = now_s()
-        if self.tree.is_empty():
+        if not self.channel.is_at_rest:
+            self.loop.after("rest", _LOOK_S, self.look_for_the_rest)
+        elif self.tree.is_empty():
             self._tree_ended()
 
     def _look_at_leftovers(self) -> None:
@@ -438,16 +417,15 @@ class Supervision:
         self.stage = "outputs"
         self._stop_looking_at_leftovers()
         self.ladder.over()
-        for timer in ("max_run_duration", "memory", "rest"):
-            self.loop.cancel(timer)
-        if self.cgroup is not None:
-            self.cgroup.remove()
+        self.limits.cancel()
+        self.loop.cancel("rest")
         if not self.assignment.is_interactive:
             word = last_word(self.folder, self.inventory.logged_bytes)
             if word is not None:
                 self.hear(word)
-        is_asked = self.spec.policy.on_logged_error != "ignore"
-        offset = None if self.assignment.is_interactive or not is_asked else self.output_offset
+        # What somebody saw on a terminal is no log of this run.
+        is_asked = self.spec.kind == "command" and self.spec.policy.on_logged_error != "ignore"
+        offset = self.output_offset if is_asked else None
         collector = self._collector() if is_to_collect else None
         self.ending.gather(collector, offset, self._judge)
 
@@ -479,6 +457,7 @@ class Supervision:
         self.stage = "over"
         for reply in self.when_over:
             reply({"ok": True})
+        self.channel.close()
         if self.control is not None:
             self.control.close()
         self.loop.is_over = True

@@ -15,7 +15,7 @@ from outlast import process
 from outlast.errors import Invalid
 from outlast.process import Identity, Stat
 from outlast.run import events as ev
-from outlast.supervisor import inventory, kernel, memory, outputs
+from outlast.supervisor import inventory, kernel, outputs
 from outlast.supervisor.assignment import job_environ, read_launch
 from outlast.supervisor.command import NOT_EXECUTABLE
 from outlast.supervisor.kernel import Exit
@@ -145,6 +145,7 @@ def _take_over(supervision: Supervision, past: Past) -> None:
         stop_reason=_stop_reason(past),
         stopped_main=past.stopped_main,
         problems=tuple(past.problems),
+        is_hung_up=supervision.mode != "resume" and supervision.channel.is_held,
     )
     if past.limit:
         supervision.facts["limit"] = past.limit
@@ -166,7 +167,8 @@ def _take_over(supervision: Supervision, past: Past) -> None:
         _go_on_running(supervision, past, main)
     if past.stoppings and supervision.stage in ("running", "leftovers"):
         last = past.stoppings[-1]
-        supervision.ladder.resume(last.reason, last.signal, last.next_ns)
+        grace_s = supervision.spec.limits.stop_grace_s
+        supervision.ladder.resume(last.reason, last.signal, last.next_ns, grace_s)
     if supervision.stage == "leftovers" and not supervision.is_child:
         Strangers(supervision).watch()
 
@@ -203,6 +205,7 @@ def _go_on_after_exit(
     supervision.main = main
     _recall_exit(supervision, exited)
     supervision.look_for_oom()
+    supervision.tell_channel(exited)
     supervision.enter_leftovers()
 
 
@@ -218,13 +221,13 @@ def _go_on_running(supervision: Supervision, past: Past, main: Identity) -> None
     try:
         kernel.peek_exit(main.pid)
         supervision.watch_main(main, is_child=True)
-        _rejoin_cgroup(supervision, main.pid)
+        supervision.limits.rejoin_cgroup(main.pid)
         supervision.children_changed()
         return
     except ChildProcessError:
         _orphaned(supervision, past)
     supervision.watch_main(main, is_child=False)
-    _rejoin_cgroup(supervision, main.pid)
+    supervision.limits.rejoin_cgroup(main.pid)
     if not _watch_death(supervision, main, lambda fd: _stranger_ended(supervision, fd)):
         supervision.main_ended(None)
 
@@ -233,14 +236,6 @@ def _orphaned(supervision: Supervision, past: Past) -> None:
     if not past.is_orphaned:
         told = tuple(described(supervision.tree.members()))
         supervision.story.tell(ev.Orphaned(time.time_ns(), supervision.attempt, told))
-
-
-def _rejoin_cgroup(supervision: Supervision, pid: int) -> None:
-    """The cgroup that the killed supervisor had made for the run's limit."""
-    group = memory.of(pid)
-    name = f"outlast-{supervision.spec.id}-{supervision.attempt}"
-    if group is not None and os.path.basename(group.path) == name:
-        supervision.cgroup = group
 
 
 def _stranger_ended(supervision: Supervision, fd: int) -> None:
