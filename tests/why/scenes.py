@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from outlast.run import events as ev
-from outlast.run.spec import Limits, Output, Policy, Resources, RunSpec, Source
+from outlast.run.spec import Limits, Output, Policy, Resources, RunSpec, Source, Terminal
 from outlast.run.state import replay
 from outlast.why.evidence import Evidence
 from outlast.why.explain import explain
@@ -170,7 +170,10 @@ WAITS = QueuePlace(
 
 def scenes() -> dict[str, Evidence]:
     """Every scene by the rule that it is made for."""
-    return {**_waiting(), **_working(), **_finalizing(), **_failing(), **_outputs(), **_over()}
+    return {
+        **_waiting(), **_working(), **_finalizing(), **_failing(), **_outputs(), **_over(),
+        **_sessions(),
+    }  # fmt: skip
 
 
 def _waiting() -> dict[str, Evidence]:
@@ -424,8 +427,65 @@ def _over() -> dict[str, Evidence]:
              *ended(40.2, "canceled", "canceled", "canceled")],
             now_s=60,
         ),
+        "left_out": scene(
+            failed(), now_s=20,
+            spec=SPEC._replace(
+                source=Source("snapshot", "/home/ada/digits", "ab" * 32,
+                              (".env (may hold secrets)", "data/ (ignored by .gitignore)"))
+            ),
+        ),
         "clock_jumped": scene(
             [*running(), exited(-3588), ev.TreeEnded(at(-3588), 1)], now_s=-3580
+        ),
+    }  # fmt: skip
+
+
+def _sessions() -> dict[str, Evidence]:
+    shell = SPEC._replace(
+        kind="session", command=("/bin/bash", "-i"), source=None, terminal=Terminal(idle_s=3600.0)
+    )
+    said = b"$ make\r\nmake: *** No targets.  Stop.\r\n$ exit\r\n"
+    bash = ProcessSeen(
+        4700, 4690, "/bin/bash -i", "S", 0.2, 0.0, 0.0, 5_000_000, "waits for a key", (), True
+    )
+    told = {"pid": 4700, "command": "/bin/bash -i"}
+    stays = {"pid": 4711, "command": "sleep 600"}
+    opened = [ev.Created(at(0), "session"), *running()[1:]]
+    tunnel = [ev.Created(at(0), "tunnel"), *running()[1:]]
+    close = ev.CancelRequested(at(30), "ada", "closed")
+    hung_up = [
+        ev.Stopping(at(30.1), 1, "cancel", "HUP", (told, stays), at(31.1)),
+        ev.Stopping(at(31.1), 1, "cancel", "TERM", (stays,), at(40.1)),
+        ev.Stopping(at(40.1), 1, "cancel", "KILL", (stays,), 0),
+    ]
+    idle = ev.LimitReached(at(3700), 1, "idle_s", 3600.0, 3600.2)
+    idle_stop = ev.Stopping(at(3700), 1, "idle_s", "HUP", (told,), at(3701))
+    orphaned = ev.Orphaned(at(50), 1, (told,))
+    return {
+        "session_open": scene(
+            opened, now_s=90, spec=shell, processes=(bash,), tail=said, last_output_ns=at(60)
+        ),
+        "session_open.tunnel": scene(
+            tunnel, now_s=90, spec=shell._replace(kind="tunnel", terminal=None)
+        ),
+        "completed.session": scene(
+            [*opened, exited(12.3, 3), *ended(12.4, "completed")], now_s=7200, spec=shell,
+            tail=said,
+        ),
+        "closed": scene(
+            [*opened, close, hung_up[0], exited(30.2, None, 1), *hung_up[1:],
+             *ended(40.2, "canceled", "closed", "closed")],
+            now_s=60, spec=shell, tail=said,
+        ),
+        "idle": scene(
+            [*opened, idle, idle_stop, exited(3700.1, None, 1),
+             *ended(3700.2, "canceled", "idle", "closed: nobody used it")],
+            now_s=4000, spec=shell, tail=said,
+        ),
+        "hangup": scene(
+            [*opened, orphaned, exited(50.1, None, 1),
+             *ended(50.2, "failed", "hangup", "both of its supervisors were killed")],
+            now_s=60, spec=shell, tail=said,
         ),
     }  # fmt: skip
 

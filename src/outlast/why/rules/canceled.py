@@ -15,7 +15,7 @@ ANSWERS = True
 
 def rule(evidence: Evidence) -> Finding | None:
     state = evidence.state
-    if state.status != CANCELED or state.cause == "upstream_failed":
+    if state.status != CANCELED or state.cause in ("upstream_failed", "closed", "idle"):
         return None
     asked = evidence.last(ev.CancelRequested)
     by = f"{state.cancel_by} canceled it" if state.cancel_by else "It was canceled"

@@ -9,7 +9,7 @@ from outlast.run.state import COMPLETED
 from outlast.units import count, duration, size
 from outlast.why.evidence import Evidence
 from outlast.why.finding import Finding
-from outlast.why.wording import ending, ending_fact, fact, processes, ran_s
+from outlast.why.wording import ending, ending_fact, fact, last_words, processes, ran_s
 
 RANK = 50
 ANSWERS = True
@@ -26,6 +26,7 @@ def rule(evidence: Evidence) -> Finding | None:
         evidence=(
             *ending_fact(evidence),
             *((fact(stored, f"manifest {stored.event.manifest[:12]}"),) if stored else ()),
+            *(last_words(evidence) if state.kind == "session" else ()),
         ),
         since_ns=state.ended_ns,
         command=f"outlast outputs {evidence.id}" if stored and stored.event.files else "",
@@ -35,13 +36,13 @@ def rule(evidence: Evidence) -> Finding | None:
 def _parts(evidence: Evidence) -> list[str]:
     state, stored = evidence.state, evidence.last(ev.Committed)
     owner = evidence.last(ev.OwnerEnded)
-    parts = [ending(evidence)] if state.kind == "command" else []
+    parts = [] if state.kind == "interactive" else [ending(evidence)]
     if state.kind == "interactive":
         parts.append("complete() was called" if owner else "its owner ended it")
     if stored and stored.event.files:
         files = count(stored.event.files, "output")
         parts.append(f"{files} stored ({size(stored.event.size_bytes)})")
-    else:
+    elif state.kind in ("command", "interactive"):
         parts.append("no outputs to store")
     left, stopped = _pids(evidence, ev.Leftovers), _pids(evidence, ev.Stopping)
     if left - stopped:

@@ -21,6 +21,8 @@ def rule(evidence: Evidence) -> Finding | None:
     state = evidence.state
     if state.status != RUNNING or not evidence.is_silent:
         return None
+    if state.kind in ("session", "tunnel"):
+        return None  # see `session_open`
     if any(seen.state in "Tt" for seen in evidence.processes):
         return None  # see `stopped`
     number = len(evidence.processes)
