@@ -14,7 +14,7 @@ from outlast.artifacts import snapshot
 from outlast.artifacts.__main__ import main
 from outlast.artifacts.blobs import Blobs
 from outlast.artifacts.inside import open_beneath
-from outlast.artifacts.snapshot import Snapshot, checkout, load, plan, take
+from outlast.artifacts.snapshot import Snapshot, checkout, load, plan, take, told
 from outlast.artifacts.unchanged import Unchanged
 from outlast.errors import Conflict, Corrupt, DiskFull, Invalid, NotFound
 from tests.artifacts.test_blobs import mounted, stored
@@ -406,3 +406,24 @@ def test_the_plan_is_printed_one_name_a_line(
     ]
     assert main([str(source / "none")]) == 2
     assert "there is no folder" in capsys.readouterr().err
+
+
+def test_what_is_left_out_is_told_in_a_few_words_secrets_first(tmp_path: Path) -> None:
+    for name in (".env", "data/a", "x/b.log", "c.log", "d.log", "e.log", "outputs/o", ".git/c"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / ".gitignore").write_text("data/\n*.log\n")
+    assert told(plan(str(tmp_path)).left_out) == (
+        ".env (may hold secrets)",
+        "c.log, d.log, data/ and 2 more (ignored by .gitignore)",
+    )
+
+
+def test_a_reason_for_each_of_many_folders_is_told_in_a_few_words(tmp_path: Path) -> None:
+    for n in range(20):
+        (tmp_path / f"f{n}").mkdir()
+        (tmp_path / f"f{n}" / ".gitignore").write_text("x\n")
+        (tmp_path / f"f{n}" / "x").touch()
+    lines = told(plan(str(tmp_path)).left_out)
+    assert len(lines) == 7
+    assert lines[-1] == "14 more, for other reasons"

@@ -251,6 +251,17 @@ def test_submit_runs_a_snapshot_and_returns_with_the_id(cli: Piped, tmp_path: Pa
     assert cli("submit", "--wait", "--", "sh", "-c", "exit 5").code == 5
 
 
+def test_what_a_snapshot_leaves_out_is_said(cli: Piped, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("TOKEN=1")
+    (tmp_path / ".gitignore").write_text("data/\n")
+    (tmp_path / "data").mkdir()
+    done = cli("submit", "--wait", "--", "true")
+    told = ".env (may hold secrets); data/ (ignored by .gitignore)"
+    assert f"outlast: not in the snapshot: {told}\n" in done.err
+    assert f"left out    {told}\n" in cli("show").out
+    assert "Not all of" in cli("why").out
+
+
 def test_options_reach_the_spec(cli: Piped, place: Place, tmp_path: Path) -> None:
     done = cli(
         "run", "-d", "--name", "asked", "-e", "vision", "--output", "a", "--check", "grep -q 1 a",

@@ -79,6 +79,11 @@ CACHES = (
     ".nox",
 )
 WRITTEN_BY_RUNS = ("outputs", "logs")  # in the root only
+SECRET = "may hold secrets"
+OWN_FOLDER = "Outlast's own folder"
+_WRITTEN = {name: f"runs write their {name} here" for name in WRITTEN_BY_RUNS}
+# Nobody expects these in a snapshot.
+OF_COURSE = frozenset(("version control", "cache", OWN_FOLDER, *_WRITTEN.values()))
 ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")
 
 
@@ -96,15 +101,15 @@ def never(names: tuple[str, ...], *, is_folder: bool) -> str | None:
     """Why this is never part of a snapshot, or None."""
     name = names[-1]
     if _SECRETS.fullmatch(name) or (_SSH_KEY.fullmatch(name) and not is_folder):
-        return "may hold secrets"
+        return SECRET
     if "/".join(names[-2:]).lower() in SECRET_PATHS:
-        return "may hold secrets"
+        return SECRET
     if name.lower() in VERSION_CONTROL:
         return "version control"
     if name in CACHES:
         return "cache"
     if len(names) == 1 and is_folder and name in WRITTEN_BY_RUNS:
-        return f"runs write their {name} here"
+        return _WRITTEN[name]
     return None
 
 

@@ -14,12 +14,20 @@ import secrets
 import shutil
 import stat
 from collections import Counter
+from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 from outlast.artifacts.blobs import Batch, Blobs, Progress
 from outlast.artifacts.copying import copied
-from outlast.artifacts.ignored import IgnoreRules, is_environment, never
+from outlast.artifacts.ignored import (
+    OF_COURSE,
+    OWN_FOLDER,
+    SECRET,
+    IgnoreRules,
+    is_environment,
+    never,
+)
 from outlast.artifacts.inside import (
     Found,
     create_beneath,
@@ -36,6 +44,8 @@ LIMIT_FILES = 50_000
 MEMORY = "snapshots"  # beside the blobs: what unchanged.py remembers
 
 _LINK_TARGET_BYTES = 4096
+_REASONS_TOLD = 6  # to the user, in the run's spec; a tree may have an ignore file in each folder
+_PATHS_TOLD = 3  # of each
 
 
 class SnapshotEntry(NamedTuple):
@@ -159,6 +169,27 @@ def load(digest: str, blobs: Blobs) -> Snapshot:
     return Snapshot(digest, entries)
 
 
+def told(left_out: Iterable[LeftOut]) -> tuple[str, ...]:
+    """What a user should know of it, a reason each: "data/ and 2 more (ignored by .gitignore)".
+
+    What everybody leaves out (version control, caches, what runs write) isn't told; secrets are
+    told first.
+    """
+    by_reason: dict[str, list[str]] = {}
+    for path, reason in left_out:
+        if reason not in OF_COURSE:
+            by_reason.setdefault(reason, []).append(path)
+    reasons = sorted(by_reason, key=lambda reason: (reason != SECRET, -len(by_reason[reason])))
+    lines = []
+    for reason in reasons[:_REASONS_TOLD]:
+        paths = by_reason[reason]
+        named = ", ".join(path.encode("utf-8", "replace").decode() for path in paths[:_PATHS_TOLD])
+        more = f" and {len(paths) - _PATHS_TOLD} more" if len(paths) > _PATHS_TOLD else ""
+        lines.append(f"{named}{more} ({reason.encode('utf-8', 'replace').decode()})")
+    others = sum(len(by_reason[reason]) for reason in reasons[_REASONS_TOLD:])
+    return (*lines, f"{others} more, for other reasons") if others else tuple(lines)
+
+
 def checkout(snapshot: Snapshot, blobs: Blobs, target: str) -> None:
     """Lay the snapshot out as the folder `target`, which mustn't exist or must be empty.
 
@@ -212,7 +243,7 @@ class _Sorting:
             if reason is None and is_environment(folder):
                 reason = "Python environment"
             if reason is None and _same(os.fstat(folder)) == self._home:
-                reason = "Outlast's own folder"
+                reason = OWN_FOLDER
             if reason is not None:
                 self.left_out.append(LeftOut("/".join(names) + "/", reason))
                 return False

@@ -40,6 +40,7 @@ class Source(NamedTuple):
     kind: str
     folder: str
     digest: Optional[str] = None  # of the snapshot's manifest, once it is taken
+    left_out: Tuple[str, ...] = ()  # what is not in the snapshot, and why, in words
 
 
 class Resources(NamedTuple):
@@ -274,7 +275,12 @@ _READERS: Dict[str, Callable[[str, Any], Any]] = {
     "source": _maybe(
         _part(
             Source,
-            {"kind": _choice(SOURCE_KINDS), "folder": _text, "digest": _maybe(_text)},
+            {
+                "kind": _choice(SOURCE_KINDS),
+                "folder": _text,
+                "digest": _maybe(_text),
+                "left_out": _texts,
+            },
         )
     ),
     "environment": _mapping(_json),

@@ -135,7 +135,7 @@ class Intake:
         if source.kind == "in_place" or source.digest:
             return source
         taken = snapshot.take(source.folder, self._blobs, home=self._home)
-        return source._replace(digest=taken.digest)
+        return source._replace(digest=taken.digest, left_out=snapshot.told(taken.left_out))
 
 
 def _check_kind(spec: RunSpec) -> None:

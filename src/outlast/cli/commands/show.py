@@ -43,6 +43,7 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("experiment", facts["experiment"]),
         ("command", show.command_text(spec.get("command") or facts["command"])),
         ("folder", f"{source['folder']} ({source['kind']})" if source else ""),
+        ("left out", "; ".join(source.get("left_out", ()))),
         (
             "git",
             f"{git['commit'][:12]} on {git['branch']}{', with changes' if git['is_dirty'] else ''}"

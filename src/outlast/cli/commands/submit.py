@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from outlast.cli import follow
+from outlast.cli import follow, show
 from outlast.cli.options import AskingCommand, asking
 from outlast.cli.submitting import submitted
 
@@ -20,6 +20,8 @@ def command(command_: tuple[str, ...], is_followed: bool, is_awaited: bool, **as
     """Queue COMMAND to run on a snapshot of the folder; print the run's id."""
     run = submitted(command_, asked, in_place=False)
     click.echo(run.id)
+    if left_out := run.fetch()["spec"]["source"]["left_out"]:
+        show.say(f"not in the snapshot: {'; '.join(left_out)}")
     if is_followed:
         return follow.to_the_end(run)
     return follow.until_over(run) if is_awaited else 0
