@@ -15,6 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from outlast import process
+from outlast.executors.local import supervised_folders
+
 READY_S = 20.0
 
 
@@ -142,6 +145,22 @@ def running(folder: Path, *flags: str, database_url: str = "") -> Iterator[Serve
         yield server
     finally:
         server.stop()
+        end_sessions(server.home)
+
+
+def end_sessions(home: Path) -> None:
+    """Sessions outlive their server, as they should; the tests' own must not."""
+    supervisors = {
+        pid: path for pid, path in supervised_folders().items() if path.startswith(f"{home}/")
+    }
+    members = [
+        pid
+        for path in set(supervisors.values())
+        for pid in process.with_environ(b"OUTLAST_RUN=" + os.fsencode(path))
+    ]
+    for pid in (*supervisors, *members):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def submit(server: Server, *command: str, wait_s: float = 20.0, **spec: Any) -> str:

@@ -14,7 +14,7 @@ import hashlib
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -54,6 +54,7 @@ class Principal(NamedTuple):
     name: str
     scope: str  # admin | read | run | public
     run_id: str = ""  # of scope "run": the only run that it may touch
+    credential: str = ""  # SHA-256 of what was shown; "" when that can't be revoked
 
 
 class Keys(Protocol):
@@ -64,6 +65,9 @@ class Keys(Protocol):
 
     async def session(self, session: str) -> Principal | None:
         """Whose session of the studio this is; None for one that is unknown or over."""
+
+    async def still_holds(self, principal: Principal) -> bool:
+        """Is what this principal has shown still valid, neither expired nor revoked?"""
 
 
 class Misses:
@@ -88,26 +92,34 @@ class Misses:
 
 
 class Tickets:
-    """Short-lived passes for one WebSocket each, since a browser can't send a header with it."""
+    """Short-lived passes for one WebSocket each, since a browser can't send a header with it.
+
+    A ticket for one place (`place_of`) opens no other, and one for no place opens no such place.
+    """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._open: dict[bytes, tuple[float, Principal]] = {}
+        self._open: dict[bytes, tuple[float, Principal, str]] = {}
 
-    def make(self, principal: Principal) -> str:
+    def make(self, principal: Principal, place: str = "") -> str:
         """A ticket that is good once, within TICKET_S."""
         now = self._clock()
         self._open = {key: entry for key, entry in self._open.items() if entry[0] > now}
         if len(self._open) >= MAX_TICKETS:
             raise HttpError(429, "too_many", "too many open tickets", headers={"Retry-After": "30"})
         ticket = os.urandom(32).hex()
-        self._open[_digest(ticket)] = (now + TICKET_S, principal)
+        self._open[_digest(ticket)] = (now + TICKET_S, principal, place)
         return ticket
 
-    def take(self, ticket: str) -> Principal | None:
-        """Whose ticket this is; it is used up then."""
-        until, principal = self._open.pop(_digest(ticket), (0.0, None))
-        return principal if until > self._clock() else None
+    def take(self, ticket: str, place: str = "") -> Principal | None:
+        """Whose ticket this is; it is used up then, also when it is for another place."""
+        until, principal, its_place = self._open.pop(_digest(ticket), (0.0, None, ""))
+        return principal if until > self._clock() and its_place == place else None
+
+
+def place_of(route_path: str, parts: Mapping[str, str]) -> str:
+    """What a ticket is bound to: the route and what its path names; "" for one that names none."""
+    return " ".join((route_path, *parts.values())) if parts else ""
 
 
 def _digest(secret: str) -> bytes:
@@ -304,7 +316,8 @@ class Guard:
                 message = await receive()
             if message["type"] == "websocket.disconnect":
                 return None
-            principal = self.known(await self._shown(message), self.ip(scope))
+            place = place_of(found.route.path, found.parts)
+            principal = self.known(await self._shown(message, place), self.ip(scope))
             self._check_permission(principal, found)
         except TimeoutError:
             await _close(send, CLOSE_UNAUTHORIZED, "no token came")
@@ -316,7 +329,7 @@ class Guard:
             return principal
         return None
 
-    async def _shown(self, message: Any) -> Principal | None:
+    async def _shown(self, message: Any, place: str) -> Principal | None:
         text = message.get("text") or ""
         if len(text) > FIRST_MESSAGE_BYTES:
             return None
@@ -325,7 +338,7 @@ class Guard:
         except (msgspec.DecodeError, UnicodeEncodeError):
             return None
         if hello.ticket:
-            return self.tickets.take(hello.ticket)
+            return self.tickets.take(hello.ticket, place)
         return await self.keys.principal(hello.token) if hello.token else None
 
 

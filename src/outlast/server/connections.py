@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from typing import Any
+from typing import Any, Protocol
 
 import h11
 from h11._receivebuffer import ReceiveBuffer
@@ -20,6 +20,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
+from websockets.http11 import Request
 
 from outlast.config import Settings
 from outlast.server.answers import encode, secured
@@ -239,14 +240,93 @@ class Http(H11Protocol):
         self.linger()
 
 
+class Taker(Protocol):
+    """Who handles a WebSocket's messages as they come."""
+
+    def message(self, message: bytes | str) -> None:
+        """The client said this."""
+
+    def drained(self) -> None:
+        """The socket takes more."""
+
+    def gone(self) -> None:
+        """The socket is closed."""
+
+
 class WebSocket(WebSocketsSansIOProtocol):
-    """One WebSocket, counted as the connection that it was before."""
+    """One WebSocket, counted as the connection that it was before.
+
+    A route gets it in scope["extensions"]["outlast.socket"]. By `hand_to` it spares each message a
+    queue, a task and two changes of what the loop listens to: half of the time of an echo.
+    """
 
     def __init__(self, *, counted: Connections, ip: str, **options: Any) -> None:
         super().__init__(**options)
         self.counted = counted
         self.ip = ip
+        self.taker: Taker | None = None
+
+    def hand_to(self, taker: Taker) -> None:
+        """From now on messages go to `taker`; first of all those that wait already."""
+        self.taker = taker
+        while not self.queue.empty():
+            waiting: Any = self.queue.get_nowait()
+            if waiting["type"] == "websocket.receive":
+                taker.message(waiting.get("bytes") or waiting.get("text") or b"")
+            else:
+                taker.gone()
+        self.listen(True)
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What was written and the kernel hasn't taken yet."""
+        return self.transport.get_write_buffer_size()
+
+    def write(self, message: bytes) -> None:
+        """Send one binary message at once; nothing happens when the socket is closed."""
+        if self.disconnected or self.close_sent or self.transport.is_closing():
+            return
+        self.conn.send_binary(message)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+
+    def finish(self, code: int = 1000) -> None:
+        """Close; one that doesn't read what it was sent last is cut off soon."""
+        if self.disconnected or self.close_sent or self.transport.is_closing():
+            return
+        self.conn.send_close(code)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        self.transport.close()
+        self.loop.call_later(LINGER_S, self.transport.abort)
+
+    def listen(self, is_listening: bool) -> None:
+        """Read messages, or leave them unread for now."""
+        if self.read_paused == is_listening and not self.transport.is_closing():
+            self.read_paused = not is_listening
+            (self.transport.resume_reading if is_listening else self.transport.pause_reading)()
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if not self.close_sent:
+            extensions: dict[str, Any] = self.scope["extensions"]
+            extensions["outlast.socket"] = self
+
+    def send_receive_event_to_app(self) -> None:
+        if self.taker is None or self.close_sent:
+            super().send_receive_event_to_app()
+            return
+        data = self.frames[0] if len(self.frames) == 1 else b"".join(self.frames)
+        self.frames = []
+        is_text = self.curr_msg_data_type == "text"
+        self.taker.message(data.decode("utf-8", "replace") if is_text else data)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.taker is not None:
+            self.taker.drained()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.counted.leave(self.ip)
         super().connection_lost(exc)
+        if self.taker is not None:
+            self.taker.gone()

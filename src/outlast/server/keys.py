@@ -63,6 +63,15 @@ class WorkspaceKeys:
         self._cache[digest] = (now + CACHE_S, principal)
         return principal
 
+    async def still_holds(self, principal: Principal) -> bool:
+        """Is what this principal has shown still valid, neither expired nor revoked?"""
+
+        def look() -> bool:
+            with self._database.read() as connection:
+                return tokens.is_valid(connection, principal.credential, time.time_ns())
+
+        return not principal.credential or await asyncio.to_thread(look)
+
     def forget(self) -> None:
         """Look every token up again: one was revoked."""
         self._cache.clear()
@@ -74,7 +83,7 @@ class WorkspaceKeys:
             except Refused:
                 return None
         kind, _, run_id = found.scope.partition(":")
-        return Principal(found.label, kind, run_id)
+        return Principal(found.label, kind, run_id, found.fingerprint)
 
 
 def _digest(token: str) -> bytes:

@@ -77,6 +77,15 @@ def check(connection: Connection, token: str, now_ns: int) -> Token:
     raise Refused("the token is not known here", hint="outlast status shows the workspace in use")
 
 
+def is_valid(connection: Connection, fingerprint: str, now_ns: int) -> bool:
+    """Is there a token of this fingerprint, neither revoked nor past its time?"""
+    query = sa.select(tokens).where(tokens.c.sha256 == fingerprint)
+    found = connection.execute(query).first()
+    if found is None or found.revoked_ns:
+        return False
+    return not found.expires_ns or bool(found.expires_ns > now_ns)
+
+
 def listed(connection: Connection) -> list[Token]:
     """Every token, the newest first."""
     query = sa.select(tokens).order_by(tokens.c.created_ns.desc(), tokens.c.sha256)
