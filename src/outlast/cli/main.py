@@ -26,12 +26,13 @@ class Verbs(click.Group):
     """The verbs, listed from the folder: adding one is adding a file."""
 
     def list_commands(self, _context: click.Context) -> list[str]:
-        return sorted(path.stem for path in COMMANDS.glob("[a-z]*.py"))
+        return sorted(path.stem.replace("_", "-") for path in COMMANDS.glob("[a-z]*.py"))
 
     def get_command(self, _context: click.Context, name: str) -> click.Command | None:
-        if not (COMMANDS / f"{name}.py").is_file() or not name.isidentifier():
+        stem = name.replace("-", "_")
+        if "_" in name or not stem.isidentifier() or not _file(name).is_file():
             return None
-        command: click.Command = import_module(f"outlast.cli.commands.{name}").command
+        command: click.Command = import_module(f"outlast.cli.commands.{stem}").command
         return command
 
     def make_context(self, *arguments: Any, **options: Any) -> click.Context:
@@ -61,11 +62,14 @@ class Verbs(click.Group):
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Each verb with the first line of its file: nothing is imported for it."""
-        rows = [
-            (name, _first_line(COMMANDS / f"{name}.py")) for name in self.list_commands(context)
-        ]
+        rows = [(name, _first_line(_file(name))) for name in self.list_commands(context)]
         with formatter.section("Verbs"):
             formatter.write_dl(rows)
+
+
+def _file(verb: str) -> Path:
+    """Where a verb is: `ssh-config` in ssh_config.py."""
+    return COMMANDS / f"{verb.replace('-', '_')}.py"
 
 
 def _first_line(path: Path) -> str:

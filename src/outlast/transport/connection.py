@@ -154,6 +154,14 @@ class Connection:
         if line is not None:
             line.http.close()
 
+    def find_again(self, offline_s: float) -> Address:
+        """Where the server is now, after so long without an answer; a killed one may be started.
+
+        Raises Unreachable when that fails.
+        """
+        self._relocate(offline_s)
+        return self.address
+
     def _request(
         self, method: str, path: str, body: Any = None, *, repeat: bool = True,
         wait_s: float = 0.0, patience_s: float | None = None,
