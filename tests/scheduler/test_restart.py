@@ -16,7 +16,7 @@ import pytest
 
 from outlast.executors.local import supervised_folders
 from outlast.journal.line import pack
-from outlast.process import Identity, boot_id
+from outlast.process import Identity, boot_id, read_stat
 from outlast.run import events as ev
 from outlast.run import state as runs
 from outlast.run.events import from_record, to_record
@@ -56,6 +56,12 @@ def kill_supervisors(workspace: Workspace, run_id: str) -> None:
             os.kill(pid, signal.SIGKILL)
             if identity is not None:
                 wait_dead(identity)
+
+
+def parent_of(pid: int) -> int:
+    stat = read_stat(pid)
+    assert stat is not None
+    return stat.parent
 
 
 def reap_children() -> None:
@@ -334,6 +340,34 @@ def test_a_lost_run_is_tried_again_when_its_policy_says_so(workspace: Workspace)
     run(story())
 
 
+def test_a_next_attempt_waits_for_the_processes_of_the_one_before(workspace: Workspace) -> None:
+    """On a busy machine they leave later than the next attempt is due: that fails no attempt."""
+    code = GATED + "\nraise SystemExit(0 if os.environ['OUTLAST_ATTEMPT'] == '2' else 7)"
+    policy = {"max_attempts": 3, "retry_on": ["failed"], "retry_delay_s": 0.05}
+
+    async def story() -> None:
+        async with workspace.running() as scheduler:
+            run_id = await workspace.submit(scheduler, code, policy=policy)
+            await wait_status(scheduler, run_id, runs.RUNNING)
+            pids = supervisors(workspace, run_id)
+            keeper = next(pid for pid in pids if parent_of(pid) not in pids)
+            os.kill(keeper, signal.SIGSTOP)
+            try:
+                (workspace.work / "go").touch()
+                state = await wait_state(
+                    scheduler, run_id, lambda s: s.attempt == 2 and s.supervisor is not None
+                )
+                assert state.supervisor is not None
+                waiting = f"-> FLOCK  ADVISORY  WRITE {state.supervisor.pid} "
+                await wait_until(lambda: waiting in Path("/proc/locks").read_text())
+            finally:
+                os.kill(keeper, signal.SIGCONT)
+            state = await wait_over(scheduler, run_id)
+            assert (state.status, state.attempt) == (runs.COMPLETED, 2)
+
+    run(story())
+
+
 def test_a_supervisor_that_cannot_start_fails_the_launch_with_its_words(
     workspace: Workspace,
 ) -> None:
@@ -525,6 +559,7 @@ def test_a_script_that_died_before_its_supervisor_began_leaves_a_lost_run(
 
 @pytest.mark.each_database
 @pytest.mark.slow
+@pytest.mark.timeout(400)  # it starts 24 servers
 def test_killed_at_any_moment_every_run_is_started_once_and_told_right(
     workspace: Workspace,
 ) -> None:

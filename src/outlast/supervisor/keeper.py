@@ -76,11 +76,16 @@ def _close_inherited(kept: int) -> None:
 
 
 def _lock(assignment: Assignment) -> int:
-    """The lease, locked as long as this process or one that it forks lives; -1 if it is held."""
+    """The lease, locked as long as this process or one that it forks lives.
+
+    While another supervisor holds it: -1, but a next attempt waits for the one before.
+    """
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     fd = os.open(assignment.folder.file(names.LEASE), flags, 0o600)
+    # The attempt before told its end, or this one wouldn't be; its processes may still be leaving.
+    is_next = assignment.mode == "command" and assignment.attempt > 1
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_EX | (0 if is_next else fcntl.LOCK_NB))
     except BlockingIOError:
         os.close(fd)
         return -1
