@@ -25,14 +25,12 @@ class Attached:
         asked.update({"columns": 80, "rows": 24, **request})
         self.socket = connect(folder)
         self.socket.settimeout(TIMEOUT_S)
-        self.socket.sendall(json.dumps(asked).encode() + b"\n")
-        text = b""
-        while b"\n" not in text:
-            piece = self.socket.recv(1 << 16)
-            if not piece:
-                raise ConnectionError("no answer")
-            text += piece
-        line, _, rest = text.partition(b"\n")
+        try:
+            self.socket.sendall(json.dumps(asked).encode() + b"\n")
+            line, rest = self._first_line()
+        except OSError:
+            self.socket.close()
+            raise
         self.answer: dict[str, Any] = json.loads(line)
         self.sent: int = self.answer.get("accepted", 0)
         self.accepted = self.sent
@@ -40,6 +38,16 @@ class Attached:
         self._splitter = Splitter()
         self.is_closed = False
         self._take(rest)
+
+    def _first_line(self) -> tuple[bytes, bytes]:
+        text = b""
+        while b"\n" not in text:
+            piece = self.socket.recv(1 << 16)
+            if not piece:
+                raise ConnectionError("no answer")
+            text += piece
+        line, _, rest = text.partition(b"\n")
+        return line, rest
 
     def type(self, data: bytes) -> None:
         """Send input; the supervisor may accept it later."""

@@ -84,7 +84,7 @@ class Channel:
 
     @property
     def is_at_rest(self) -> bool:
-        """Has everybody got what the command wrote? Else the run isn't over yet."""
+        """Has all that the command wrote arrived where it is kept? Else the run isn't over yet."""
         return True
 
     def ended(self, end: End) -> None:

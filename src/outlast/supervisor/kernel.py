@@ -18,7 +18,8 @@ _MEMFD_CREATE = {"x86_64": 319, "aarch64": 279}
 _PIDFD_OPEN = 434  # the same on every machine but alpha
 _MFD_CLOEXEC = 1
 _SPLICE_NONBLOCK = 2
-_PUNCH_HOLE_KEEP_SIZE = 3
+_KEEP_SIZE = 1
+_PUNCH_HOLE = 2
 _P_PID = 1
 _SIGINFO_BYTES = 128
 _RUSAGE_BYTES = 144
@@ -111,11 +112,23 @@ def memory_file(name: str) -> int:
 
 
 def punch(fd: int, start: int, size_bytes: int) -> None:
-    """Give back a part of a file in memory; its size stays. Raises OSError."""
+    """Give back a part of a file; its size stays. Raises OSError."""
+    _fallocate(fd, _PUNCH_HOLE | _KEEP_SIZE, start, size_bytes)
+
+
+def reserve(fd: int, start: int, size_bytes: int) -> None:
+    """Set room aside for a part of a file, beyond its end too; its size stays.
+
+    Raises OSError: ENOSPC and the like, or EOPNOTSUPP where no room can be set aside.
+    """
+    _fallocate(fd, _KEEP_SIZE, start, size_bytes)
+
+
+def _fallocate(fd: int, mode: int, start: int, size_bytes: int) -> None:
     import ctypes
 
-    offset, length = ctypes.c_int64(start), ctypes.c_int64(size_bytes)
-    if _c().fallocate(fd, _PUNCH_HOLE_KEEP_SIZE, offset, length) != 0:
+    call = getattr(_c(), "fallocate64", None) or _c().fallocate
+    if call(fd, mode, ctypes.c_int64(start), ctypes.c_int64(size_bytes)) != 0:
         raise OSError(_errno(), os.strerror(_errno()))
 
 

@@ -173,6 +173,8 @@ class Pump:
         held = self._held()
         kept = base + max(held - KEPT_BYTES, 0)
         try:
+            start = max(self.length, kept)
+            self._reserve(start, base + held - start)
             if self.length < kept:
                 if not self._gap(self.length, kept):
                     return False
@@ -190,3 +192,12 @@ class Pump:
         os.ftruncate(memory, 0)
         self.refusal = ""
         return True
+
+    def _reserve(self, start: int, size_bytes: int) -> None:
+        """Is there room for all of it? Else a gap would be told at each try."""
+        try:
+            if size_bytes:
+                kernel.reserve(self.journal, start, size_bytes)
+        except OSError as error:
+            if error.errno != errno.EOPNOTSUPP:
+                raise

@@ -54,6 +54,7 @@ class Terminal(Channel):
         super().__init__(assignment)
         self._failure = ""
         self._is_served = False
+        self._lost_until = 0
         self._asked = assignment.spec.terminal or Asked()
         if assignment.mode != "command":
             self._failure = _GONE
@@ -111,6 +112,7 @@ class Terminal(Channel):
         self._is_served = True
         self._timing.resized(self._pump.length, columns, rows)
         self._marks.follow(self._pump.length)
+        self._grown(self._pump.length)
         desk.loop.watch(self._master, self._ready)
         self._look_at_idleness()
 
@@ -128,19 +130,19 @@ class Terminal(Channel):
     def _grown(self, before: int) -> None:
         length = self._pump.length
         if length > before:
-            self._timing.came(before, length)
+            self._timing.came(max(before, self._lost_until), length)
             self._marks.follow(length)
             self._room.written(length)
             self._upkeep.grown(length)
         if self._pump.refusal and self._desk.loop.due_s("room") is None:
-            complain(f"{names.OUTPUT}: {self._pump.refusal}; kept in memory meanwhile")
+            complain(f"{names.OUTPUT}: {self._pump.refusal}; the newest is kept in memory")
             self._desk.loop.after("room", self._retry_s, self._look_for_room)
 
     def _look_for_room(self) -> None:
         before = self._pump.length
         if self._pump.recover():
             self._retry_s = _FIRST_RETRY_S
-            self._timing.catch_up()
+            self._timing.catch_up(self._pump.length)
         else:
             self._retry_s = min(2 * self._retry_s, _LONGEST_RETRY_S)
             self._desk.loop.after("room", self._retry_s, self._look_for_room)
@@ -154,6 +156,7 @@ class Terminal(Channel):
         facts = {"from": first, "to": end}
         attempt = self.assignment.attempt
         self._desk.tell(ev.Warned(time.time_ns(), attempt, "output_lost", message, facts))
+        self._lost_until = end
         if self._is_served:
             self._marks.skip(end)
             self._room.say(telling(wire.GAP, end, **facts, why=why))
@@ -198,6 +201,10 @@ class Terminal(Channel):
             if not turned:
                 return
             drained += turned
+
+    @property
+    def is_at_rest(self) -> bool:
+        return not self._is_served or not self._pump.refusal
 
     def ended(self, end: End) -> None:
         if self._is_served:

@@ -11,7 +11,7 @@ Times may be left out while the disk is full, sizes and gaps may not.
 from __future__ import annotations
 
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Optional, Tuple
 
 from outlast.errors import DiskFull, JournalError
 from outlast.journal.writer import Writer
@@ -27,7 +27,7 @@ class Timing:
     def __init__(self, path: str) -> None:
         self._path = path
         self._writer: Optional[Writer] = None
-        self._waiting: List[Dict[str, Any]] = []  # sizes that found no room; the last one counts
+        self._size: Optional[Tuple[int, int]] = None  # that found no room yet
         self._at = -_SPACING_BYTES
         self._t_ns = 0
         self._complaint = ""
@@ -43,13 +43,15 @@ class Timing:
 
     def resized(self, at: int, columns: int, rows: int) -> None:
         """From `at` on the terminal has this size."""
-        self._waiting = [{"at": at, "t": time.time_ns(), "size": [columns, rows]}]
-        self.catch_up()
+        self._size = (columns, rows)
+        self.catch_up(at)
 
-    def catch_up(self) -> None:
-        """Write what found no room before."""
-        if self._waiting and self._append(self._waiting[0]):
-            self._waiting = []
+    def catch_up(self, at: int) -> None:
+        """Write the size that found no room before; the journal has the length `at` by now."""
+        if self._size is not None:
+            record = {"at": at, "t": time.time_ns(), "size": list(self._size)}
+            if self._append(record):
+                self._size = None
 
     def lost(self, first: int, end: int, why: str) -> bool:
         """These bytes will never be there; False when there is no room to say it yet."""
