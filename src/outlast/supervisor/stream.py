@@ -29,7 +29,8 @@ from outlast.wire.stream import PIECE_BYTES, PING_S, Denied, NodeLink
 TOKEN_SHA256 = "tunnel.token_sha256"
 LEFT_S = "tunnel.left_s"  # how long it waits for a client; DEFAULT_LEFT_S without it
 DEFAULT_LEFT_S = 24 * 3600.0
-# After the command's end: what it said last (why it hung up) waits so long for a client.
+# After the command's end: what it said last (why it hung up) waits so long for a client. So does a
+# tunnel for the first connection of whoever asked for it.
 _LINGER_S = 60.0
 _GREETING_S = 10.0
 _GREETINGS = 8  # connections that haven't said yet who they are
@@ -46,6 +47,7 @@ class Tunnel(Channel):
         self._link = NodeLink(self._knows)
         self._line: Optional[_Line] = None  # the client's connection
         self._greeting: List[_Line] = []
+        self._has_met = False  # the client was here once
         self._gone = "its supervisor was killed, and what was on its way died with it"
 
     def start(self, launch: Launch, environ: Mapping[str, str], *, cgroup_procs: str = "") -> int:
@@ -235,7 +237,7 @@ class Tunnel(Channel):
         if self._line is not None:
             self._loop.forget(self._line.number)
             self._line.say_bye("another connection took over")
-        self._line = line
+        self._line, self._has_met = line, True
         self._loop.cancel("tunnel left")
         self._tick()
 
@@ -263,7 +265,8 @@ class Tunnel(Channel):
     def _await_client(self) -> None:
         properties = self.assignment.spec.properties
         left_s = float(properties.get(LEFT_S, DEFAULT_LEFT_S))
-        left_s = left_s if self._ours is not None else _LINGER_S
+        if self._ours is None or not self._has_met:
+            left_s = min(left_s, _LINGER_S)
         self._loop.after(
             "tunnel left", left_s, lambda: self._give_up(f"no client came for {left_s:g} s")
         )
