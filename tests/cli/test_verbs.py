@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -220,6 +221,15 @@ def test_deleting_asks_first_and_refuses_what_runs(cli: Piped, place: Place) -> 
     assert cli("rm", "-y", handle.id).out == f"deleted {handle.id}\n"
     assert cli("show", handle.id).code == 5
     assert not place.folder(handle.id).exists()
+
+
+def test_prune_frees_what_no_run_names(cli: Piped, trained: RunHandle) -> None:
+    assert re.fullmatch(r"would free \d+ files?, .+\n", cli("prune", "--dry-run").out)
+    assert re.fullmatch(r"freed \d+ files?, .+\n", cli("prune").out)
+    assert cli("outputs", "verify", trained.id).code == 0
+    soon = cli("prune", "--older-than", "1h")
+    assert soon.code == 2
+    assert "older_than_s" in soon.err
 
 
 def test_waiting_for_several_exits_as_the_first_that_did_not_complete(

@@ -142,12 +142,13 @@ class Blobs:
         return found.size_bytes
 
     def delete_unreferenced(
-        self, keep: Collection[str], *, older_than_s: float = GRACE_S
+        self, keep: Collection[str], *, older_than_s: float = GRACE_S, is_dry_run: bool = False
     ) -> Deleted:
         """Delete every content that isn't in `keep` and was last stored `older_than_s` ago or more.
 
         Less than two hours only while nothing is being stored.
-        Leftovers of writers that were killed go the same way.
+        Leftovers of writers that were killed go the same way. With `is_dry_run` they are only
+        counted.
         """
         wanted = keep if isinstance(keep, set | frozenset) else set(keep)
         before_s = time.time() - older_than_s
@@ -160,7 +161,8 @@ class Blobs:
                         found = entry.stat(follow_symlinks=False)
                         if shard + entry.name in wanted or found.st_mtime > before_s:
                             continue
-                        os.unlink(entry.path)
+                        if not is_dry_run:
+                            os.unlink(entry.path)
                         files, size_bytes = files + 1, size_bytes + found.st_size
         return Deleted(files, size_bytes)
 

@@ -1,12 +1,12 @@
 """Which outputs are stored, and whose they are.
 
 The contents are in artifacts/blobs; a row here says that a file of a run has such a content. A
-content that no row names any more may be removed (`unreferenced`).
+content that no row and no folder names any more may be removed (scheduler/prune).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator
 
 import msgspec
 import sqlalchemy as sa
@@ -113,15 +113,10 @@ def owner_of(connection: Connection, entry: Entry, run_id: str) -> str | None:
     return None if found is None else str(found)
 
 
-def unreferenced(connection: Connection, contents: Iterable[str]) -> set[str]:
-    """Those of these contents (sha256, hex) that no stored output has."""
-    left = set(contents)
-    ordered: Sequence[str] = sorted(left)
-    for start in range(0, len(ordered), CONTENTS_AT_ONCE):
-        part = ordered[start : start + CONTENTS_AT_ONCE]
-        query = sa.select(manifest_files.c.sha256).where(manifest_files.c.sha256.in_(part))
-        left.difference_update(connection.execute(query.distinct()).scalars())
-    return left
+def contents(connection: Connection) -> Iterator[str]:
+    """Every content (sha256, hex) that some stored output has; one may come more than once."""
+    query = sa.select(manifest_files.c.sha256).execution_options(yield_per=CONTENTS_AT_ONCE)
+    yield from connection.execute(query).scalars()
 
 
 # A file name is bytes; what isn't UTF-8 is a lone surrogate in a str, which no database takes.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -125,6 +125,15 @@ def spec_of(connection: Connection, run_id: str) -> RunSpec:
     if text is None:
         raise _unknown(run_id)
     return RunSpec.from_dict(msgspec.json.decode(text))
+
+
+def snapshots(connection: Connection) -> Iterator[str]:
+    """The digest of the snapshot of each run that works on one; some come more than once."""
+    query = sa.select(runs.c.spec).where(runs.c.spec.like('%"digest"%'))
+    for text in connection.execute(query.execution_options(yield_per=500)).scalars():
+        source = msgspec.json.decode(text).get("source") or {}
+        if source.get("digest"):
+            yield str(source["digest"])
 
 
 def state_of(connection: Connection, run_id: str) -> tuple[int, RunState]:
