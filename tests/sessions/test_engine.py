@@ -71,6 +71,16 @@ def test_the_last_two_thousand_lines_are_drawn() -> None:
     assert b"01960" not in text
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("columns", [10, 40, 80, 200])
+def test_two_thousand_lines_are_there_at_any_time(columns: int) -> None:
+    engine = Engine(columns, 24)
+    engine.feed(b"".join(b"%d\r\n" % n for n in range(6000)))
+    for n in range(0, 6000, 500):
+        engine.feed(b"".join(b"%d\r\n" % m for m in range(n, n + 500)))
+        assert engine.dump().lines == HISTORY_LINES
+
+
 def test_fewer_lines_are_drawn_when_fewer_are_asked_for() -> None:
     assert fed(COLOURED, 120, 40).dump(10).lines == 10
 

@@ -26,6 +26,8 @@ from outlast.sessions.engine.picture import Picture, read
 
 VERSION = f"libghostty-vt by pyghostty {__version__}"
 HISTORY_LINES = 2000
+# The library drops the oldest lines by pages of so many cells (measured, rounded up).
+_PAGE_CELLS = 50_000
 # Room for wide terminals; lines are what bounds the history.
 _HISTORY_BYTES = 64 << 20
 # A sequence that isn't finished is kept whole up to here; a longer one can't be drawn.
@@ -51,8 +53,7 @@ class Engine:
     """One terminal; not for use by two threads at once."""
 
     def __init__(self, columns: int, rows: int, history_lines: int = HISTORY_LINES) -> None:
-        # The library gives room back in pages, and may keep fewer lines than it was told.
-        self._terminal = Terminal(columns, rows, scrollback=history_lines * 5 // 4)
+        self._terminal = Terminal(columns, rows, scrollback=_kept_lines(history_lines, columns))
         self._history_lines = history_lines
         self._held = b""
         self._set("SCROLLBACK_MAX_BYTES", "size_t", _HISTORY_BYTES)
@@ -72,6 +73,7 @@ class Engine:
     def resize(self, columns: int, rows: int) -> None:
         """Take another size; the primary screen's lines flow anew."""
         self._terminal.resize(columns, rows)
+        self._set("SCROLLBACK_MAX_LINES", "size_t", _kept_lines(self._history_lines, columns))
         self.size = (columns, rows)
 
     def dump(self, history_lines: int | None = None) -> Dump:
@@ -156,6 +158,11 @@ class Engine:
     def _set(self, name: str, kind: str, value: int) -> None:
         option = getattr(lib, f"GHOSTTY_TERMINAL_OPT_{name}")
         _check(lib.ghostty_terminal_set(self._terminal._t[0], option, ffi.new(f"{kind}*", value)))
+
+
+def _kept_lines(history_lines: int, columns: int) -> int:
+    """How many lines to have kept so that as many as wanted always are: whole pages are dropped."""
+    return history_lines + _PAGE_CELLS // columns + 1
 
 
 def _begun_mark(data: bytes) -> int:
