@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import outlast
 from outlast import process
 from outlast.journal.cursor import Cursor
 from outlast.journal.trim import first_offset
@@ -77,6 +78,22 @@ def test_the_command_has_a_terminal_of_its_own_with_the_asked_size(run: Run) -> 
     assert lines[2] == "xterm-256color truecolor False"
     assert lines[3] == "[0, 1, 2, 3] True"  # 3 is the listing itself
     assert records(run, "timing")[0]["size"] == [100, 30]
+
+
+def test_a_script_started_by_hand_in_a_session_logs_into_a_run_of_its_own(run: Run) -> None:
+    script = (
+        "from outlast.runtime.current import get_context\n"
+        "run = get_context(); run.log('loss', 0.5); print('id', run.id)"
+    )
+    root = str(Path(outlast.__file__).parent.parent)
+    run.environ["PYTHONPATH"] = root
+    session(run, [PYTHON, "-c", script])
+    assert run.ended().outcome == "completed"
+    assert run.output.startswith("id ")
+    assert run.output.split()[1] != run.path.name
+    assert not list(run.path.glob("logged.*"))
+    made = run.path.parent / run.output.split()[1]
+    assert json.loads((made / "spec.json").read_text())["parent"] == run.path.name
 
 
 def test_a_launch_may_name_its_own_kind_of_terminal(run: Run) -> None:

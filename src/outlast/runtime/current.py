@@ -270,13 +270,24 @@ class Run:
         self._recorder.record({"k": kind, "t": time.time_ns(), **fields})
 
 
+def _inherited() -> str:
+    """The folder of the run that this process was started by, "" without one.
+
+    A session's shell is a run too, but what is started in it by hand logs into a run of its own.
+    """
+    environ = os.environ
+    is_by_hand = environ.get("OUTLAST_SESSION", "") == environ.get("OUTLAST_RUN_ID")
+    started_by = "" if is_by_hand else environ.get("OUTLAST_RUN", "")
+    return started_by or environ.get("OUTLAST_CONTEXT", "")
+
+
 def get_context(*, allow_offline: bool = True) -> Run:
     """The run that this process belongs to; see Run.get_context."""
     global _current
     with _lock:
         if _current is not None:
             return _current
-        inherited = os.environ.get("OUTLAST_RUN") or os.environ.get("OUTLAST_CONTEXT")
+        inherited = _inherited()
         if inherited and os.path.isdir(inherited):
             _current = Run(RunFolder(inherited))
         elif not allow_offline:

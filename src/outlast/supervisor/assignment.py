@@ -46,6 +46,11 @@ class Assignment(NamedTuple):
     )  # inherited from the owner: tells its end even if that comes before our start
 
     @property
+    def is_session(self) -> bool:
+        """A shell, or a stream to sshd: somebody's own, rather than a job."""
+        return self.spec.kind in ("session", "tunnel")
+
+    @property
     def is_interactive(self) -> bool:
         return self.spec.kind == "interactive"
 
@@ -107,11 +112,14 @@ def read_launch(folder: RunFolder, attempt: int) -> Launch:
 
 def job_environ(assignment: Assignment, launch: Launch) -> Dict[str, str]:
     """The environment of the job, as ARCHITECTURE.md tells it."""
-    folder = assignment.folder
+    folder, run_id = assignment.folder, assignment.spec.id
     environ = {name: value for name, value in launch.environ.items() if name not in _WITHHELD}
     environ["OUTLAST_RUN"] = folder.path
-    environ["OUTLAST_RUN_ID"] = assignment.spec.id
+    environ["OUTLAST_RUN_ID"] = run_id
     environ["OUTLAST_HOME"] = os.path.dirname(os.path.dirname(folder.path))
+    if assignment.is_session:  # what is started in it by hand is no part of this run
+        environ["OUTLAST_SESSION"] = run_id
+        return environ
     environ["OUTLAST_OUTPUTS"] = os.path.join(launch.folder, "outputs")
     environ["OUTLAST_ATTEMPT"] = str(assignment.attempt)
     if assignment.spec.resources.gpus:
