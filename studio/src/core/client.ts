@@ -55,6 +55,7 @@ export class ClientHalf {
   // Output: up to where it was handed over, drawn, and told as drawn.
   private receivedTo = 0;
   private isFresh = true; // nothing is on the screen that could be continued
+  private isTorn = false; // what is on the screen and what comes next don't join
   private base = 0; // where output begins for a fresh client without a snapshot
   private drawnTo = -1;
   private toldTo = 0;
@@ -168,6 +169,8 @@ export class ClientHalf {
     this.line = "greeting";
     this.beganAt = this.heardAt = this.pingedAt = now;
     this.welcomedAt = null;
+    this.isFresh ||= this.isTorn;
+    this.isTorn = false;
     const hello = telling(wire.HELLO, 0, {
       version: VERSION,
       role: this.role,
@@ -311,7 +314,7 @@ export class ClientHalf {
     }
     if (this.isFresh && live <= base) {
       // Nothing will come: it is empty.
-      actions.push(...this.settle(base, "", new Uint8Array(0)));
+      actions.push(...this.begin(base, new Uint8Array(0)));
       this.drawnTo = base;
     }
     this.toldTo = this.receivedTo;
@@ -325,7 +328,7 @@ export class ClientHalf {
       if (came.number !== this.base) {
         return this.fault(now, `output at ${came.number}, not ${this.base}`);
       }
-      actions.push(...this.settle(came.number, "skipped", new Uint8Array(0)));
+      actions.push(...this.begin(came.number, new Uint8Array(0)));
     } else if (came.number > this.receivedTo) {
       return this.fault(now, `output at ${came.number}, not ${this.receivedTo}`);
     }
@@ -334,6 +337,7 @@ export class ClientHalf {
     if (data.length === 0) return actions;
     this.receivedTo = end;
     this.faults = 0;
+    this.isTorn = false;
     if (start < this.liveAt && this.liveAt < end) {
       const cut = this.liveAt - start;
       actions.push({ do: "draw", offset: start, data: data.subarray(0, cut), isReplay: true });
@@ -350,38 +354,37 @@ export class ClientHalf {
     const why = text(says, "why");
     const actions: Action[] = [];
     if (this.isFresh) {
-      actions.push({ do: "reset", offset: came.number, data: new Uint8Array(0) });
       start = this.receivedTo || start;
+      actions.push({ do: "reset", offset: came.number, data: new Uint8Array(0) });
+      this.isFresh = false;
       this.drawnTo = -1;
     } else if (came.number <= this.receivedTo) {
       return [];
     } else {
       start = this.receivedTo;
     }
-    // Until something follows, the screen belongs to neither side of the gap: were the connection
-    // cut here, the next one had to begin afresh.
-    this.receivedTo = this.base = came.number;
-    this.isFresh = true;
+    // Were the connection cut here, the next one had to begin with a whole screen.
+    this.isTorn = true;
+    this.receivedTo = this.toldTo = came.number;
     if (start < came.number) actions.push({ do: "skipped", start, end: came.number, why });
-    this.toldTo = came.number;
     return [...actions, ...this.ifOver()];
   }
 
   private snapshot(came: Frame): Action[] {
     this.faults = 0;
-    return [...this.settle(came.number, "skipped", came.payload), ...this.ifOver()];
+    return [...this.begin(came.number, came.payload), ...this.ifOver()];
   }
 
-  // The screen begins anew at `offset`; what lies between is told.
-  private settle(offset: number, why: string, data: Uint8Array): Action[] {
+  // The screen begins anew at `offset`; what wasn't drawn before it is told.
+  private begin(offset: number, screen: Uint8Array): Action[] {
     const actions: Action[] = [];
     if (this.receivedTo > 0 && this.receivedTo < offset) {
-      actions.push({ do: "skipped", start: this.receivedTo, end: offset, why });
+      actions.push({ do: "skipped", start: this.receivedTo, end: offset, why: "skipped" });
     }
-    this.isFresh = false;
+    this.isFresh = this.isTorn = false;
     this.receivedTo = this.toldTo = offset;
     this.drawnTo = -1;
-    actions.push({ do: "reset", offset, data });
+    actions.push({ do: "reset", offset, data: screen });
     return actions;
   }
 

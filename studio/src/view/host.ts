@@ -2,6 +2,7 @@
 
 import type { Heard, Host, Socket } from "../core/live";
 import type { Answer, Request, Rest } from "../core/rest";
+import type { SocketEvents, TerminalSocket } from "../core/session";
 
 export async function transport(request: Request): Promise<Answer> {
   const init: RequestInit = {
@@ -71,5 +72,28 @@ export function onReturn(call: () => void): () => void {
     window.removeEventListener("online", call);
     window.removeEventListener("pageshow", call);
     document.removeEventListener("visibilitychange", seen);
+  };
+}
+
+export function terminalSocket(path: string, events: SocketEvents): TerminalSocket {
+  const socket = new WebSocket(socketUrl(path));
+  socket.binaryType = "arraybuffer";
+  socket.onopen = () => events.open();
+  socket.onmessage = (event: MessageEvent<string | ArrayBuffer>) => {
+    if (typeof event.data !== "string") events.message(new Uint8Array(event.data));
+  };
+  socket.onclose = () => events.closed();
+  const isOpen = (): boolean => socket.readyState === WebSocket.OPEN;
+  return {
+    sendText: (text) => {
+      if (isOpen()) socket.send(text);
+    },
+    send: (message) => {
+      if (isOpen()) socket.send(message);
+    },
+    close: () => {
+      socket.onopen = socket.onmessage = socket.onclose = null;
+      socket.close();
+    },
   };
 }

@@ -2,13 +2,14 @@
 
 import { Lines } from "../core/lines";
 import { Refusal } from "../core/rest";
+import type { LogSource } from "./source";
 import { studio } from "./studio.svelte";
 
 // Enough for some screens of text at once; the rest is a scroll away.
 const TAIL_BYTES = 256 << 10;
 const EARLIER_BYTES = 512 << 10;
 
-export class Output {
+export class Output implements LogSource {
   // Grows with each change of the lines, which themselves aren't watched: there may be many.
   version = $state(0);
   isEnded = $state(false);
@@ -34,6 +35,24 @@ export class Output {
   dispose(): void {
     this.isOpen = false;
     this.unfollow();
+  }
+
+  readonly beginAt = null;
+
+  get sizeBytes(): number {
+    return this.lines.next;
+  }
+
+  get earlierBytes(): number {
+    return this.lines.first - this.trimmedAt;
+  }
+
+  get downloadPath(): string {
+    return `/api/runs/${this.runId}/output?limit=1073741824`;
+  }
+
+  get downloadName(): string {
+    return `${this.runId}.log`;
   }
 
   get hasEarlier(): boolean {
