@@ -9,6 +9,7 @@ import pytest
 from outlast import config
 from outlast.errors import Invalid
 
+MOST_SETTINGS = 29
 DOCS = Path(__file__).parents[1] / "docs" / "settings.md"
 
 
@@ -107,3 +108,12 @@ def test_every_setting_is_told_and_the_page_equals_the_code() -> None:
     page = DOCS.read_text()
     for name, kind, default, about in config.as_table():
         assert f"| `{name}` | {kind} | {default} | {about} |" in page
+
+
+def test_there_are_fewer_than_thirty_settings() -> None:
+    assert len(config.Settings._fields) <= MOST_SETTINGS
+
+
+def test_a_quota_leaves_room_for_the_last_lines(tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match="output_quota_bytes = 1000"):
+        config.load({"output_quota_bytes": 1000}, environ(tmp_path))

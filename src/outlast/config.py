@@ -16,11 +16,24 @@ FILE = "config.toml"
 PREFIX = "OUTLAST_"
 # OUTLAST_* variables that are no settings: they speak of one run, one process or one client.
 NOT_SETTINGS = frozenset(
-    ("RUN", "RUN_ID", "OUTPUTS", "ATTEMPT", "DETACHED", "TOKEN", "EXPERIMENT", "DEBUG", "KIT")
+    (
+        "RUN",
+        "RUN_ID",
+        "OUTPUTS",
+        "ATTEMPT",
+        "DETACHED",
+        "TOKEN",
+        "EXPERIMENT",
+        "DEBUG",
+        "KIT",
+        "CONTEXT",
+        "SESSION",
+    )
 )
 NOT_SETTINGS_PREFIX = "TEST_"
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+_LEAST_QUOTA_BYTES = 1 << 20  # `why` reads the last lines
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -44,6 +57,8 @@ class Settings(NamedTuple):
     gpus: int = -1
     max_body_bytes: int = 4 << 20
     max_batch_bytes: int = 16 << 20
+    max_journal_bytes: int = 64 << 30
+    max_records_per_s: int = 100_000
     max_connections: int = 10_000
     max_connections_per_ip: int = 4_000
     header_timeout_s: float = 10.0
@@ -52,6 +67,7 @@ class Settings(NamedTuple):
     wrong_tokens_per_min: int = 10
     max_wait_s: float = 60.0
     stop_timeout_s: float = 1.0
+    output_quota_bytes: int = 0
     log_level: str = "info"
 
     @property
@@ -92,6 +108,8 @@ ABOUT: Dict[str, str] = {
     "gpus": "GPUs that runs may use; -1: as many as are found.",
     "max_body_bytes": "Bytes that the body of a JSON request may have.",
     "max_batch_bytes": "Bytes that one batch of journal bytes may have.",
+    "max_journal_bytes": "Bytes that one journal of a run on another machine may have.",
+    "max_records_per_s": "Records a second that a run on another machine may send for long.",
     "max_connections": "Connections that the server holds open at once.",
     "max_connections_per_ip": "Connections that one address may hold open at once.",
     "header_timeout_s": "Seconds that a request's headers may take to arrive.",
@@ -100,6 +118,7 @@ ABOUT: Dict[str, str] = {
     "wrong_tokens_per_min": "Wrong tokens that one address may show in a minute before it waits.",
     "max_wait_s": "Seconds that a request with `wait` waits at the longest.",
     "stop_timeout_s": "Seconds that a stopping server gives to requests that it is answering.",
+    "output_quota_bytes": "Bytes of output kept of each run, 1 MiB or more; 0: all of it.",
     "log_level": "What the server's log holds: debug, info, warning or error.",
 }
 
@@ -258,6 +277,13 @@ def _number(minimum: float, maximum: float, *, is_whole: bool) -> Callable[[str,
     return read
 
 
+def _quota(name: str, value: Any) -> int:
+    number: int = _number(0, 1e18, is_whole=True)(name, value)
+    if 0 < number < _LEAST_QUOTA_BYTES:
+        raise Invalid.field(name, value, f"give 0 for none, or at least {_LEAST_QUOTA_BYTES}")
+    return number
+
+
 def _log_level(name: str, value: Any) -> str:
     if value not in LOG_LEVELS:
         raise Invalid.field(name, value, f"use one of: {', '.join(LOG_LEVELS)}")
@@ -281,6 +307,7 @@ _READERS: Dict[str, Callable[[str, Any], Any]] = {
     "memory_bytes": _number(0, 1e18, is_whole=True),
     "gpus": _number(-1, 1024, is_whole=True),
     "max_wait_s": _number(0, 60, is_whole=False),
+    "output_quota_bytes": _quota,
     "log_level": _log_level,
 }
 

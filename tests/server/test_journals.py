@@ -244,3 +244,17 @@ def test_four_senders_of_one_journal_leave_it_whole(server: Server, mirrored: st
     for thread in threads:
         thread.join(30)
     assert (server.home / "runs" / mirrored / "logged.a").read_bytes() == b"".join(batches)
+
+
+def test_a_mirror_is_bounded_in_pace_and_size(tmp_path: Path) -> None:
+    with running(tmp_path, "--max-records-per-s", "10", "--max-journal-bytes", "20000") as server:
+        run_id = mirrored(server)
+        batch = b"".join(point(step) for step in range(150))
+        assert put(server, run_id, 0, batch).status == 200
+        answer = put(server, run_id, len(batch), point(150))
+        assert (answer.status, answer.code) == (429, "too_fast")
+        assert 1 <= int(answer.headers["retry-after"]) <= 5
+        assert "max_records_per_s = 10" in answer.body.decode()
+        answer = put(server, run_id, 0, b"x" * 20_001, "output")
+        assert (answer.status, answer.code) == (413, "journal_full")
+        assert put(server, run_id, 0, b"x" * 20_000, "output").status == 200

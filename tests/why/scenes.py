@@ -427,6 +427,9 @@ def _over() -> dict[str, Evidence]:
              *ended(40.2, "canceled", "canceled", "canceled")],
             now_s=60,
         ),
+        "output_trimmed": replace(
+            scene(failed(), now_s=20), output_size=3_000_000_000, output_first=2_000_000_000
+        ),
         "left_out": scene(
             failed(), now_s=20,
             spec=SPEC._replace(

@@ -36,6 +36,7 @@ from outlast.scheduler.launching import Launch
 from outlast.scheduler.notices import Notices
 from outlast.scheduler.pending import Accept, Begin, Pending, Watch, pending
 from outlast.scheduler.queue import Facts, Queue
+from outlast.scheduler.retention import Retention
 from outlast.scheduler.scribe import News, Scribe, now_ns
 from outlast.scheduler.slots import Held, Slots
 from outlast.scheduler.stopping import Stopping
@@ -49,6 +50,7 @@ THREADS = 8  # for preparing, launching, looking and stopping
 STORING_THREADS = 2
 RETRY_S = 1.0
 HOUSE_KEEPING_S = 60.0
+PRINTING = ("command", "interactive")  # of these the output is kept within its quota here
 Result = TypeVar("Result")
 
 
@@ -78,6 +80,7 @@ class Scheduler:
         self._tasks: set[asyncio.Task[None]] = set()
         self.changes = Changes()
         self._queue = Queue(self._slots)
+        self._retention = Retention(settings.output_quota_bytes)
 
     # --- life ---
 
@@ -117,6 +120,7 @@ class Scheduler:
         self.spawn(self._take_up_all())
         self.spawn(self._supervisors.leases.run())
         self.spawn(self._keep_house())
+        self.spawn(self._retention.run(self._printing, self.in_pool))
 
     async def stop(self) -> None:
         """Stop looking after the workspace; runs go on."""
@@ -337,7 +341,7 @@ class Scheduler:
         elif isinstance(deed, runs.Release):
             self._dispatch.release(run_id)
         else:
-            self.spawn(self._finish(run_id, deed.status))
+            self.spawn(self._finish(run_id, state.kind, deed.status))
 
     def _stop(self, run_id: str, state: RunState, reason: str) -> None:
         if state.outcome:  # it failed and would have been tried again: there is nobody to tell
@@ -363,7 +367,7 @@ class Scheduler:
         waits_for = frozenset(n for n, status in upstream.items() if status != runs.COMPLETED)
         self._dispatch.enqueue(self.folder(run_id), spec, state, waits_for)
 
-    async def _finish(self, run_id: str, status: str) -> None:
+    async def _finish(self, run_id: str, kind: str, status: str) -> None:
         """The run is over: nothing private stays, and those who waited for it are told."""
         self._stopping.forget(run_id)
         self._notices.forget(run_id)
@@ -379,6 +383,8 @@ class Scheduler:
         self._scribe.look(run_id)  # a last time: nothing more is noticed from now on
         folder = self.folder(run_id)
         await self.in_pool(lambda: launching.drop_launch(folder))
+        if kind in PRINTING:
+            await self.in_pool(lambda: self._retention.keep(folder, is_over=True))
 
     # --- taking up what is there ---
 
@@ -460,6 +466,9 @@ class Scheduler:
         kit.sweep(self._settings.home, used)
 
     # --- small things ---
+
+    def _printing(self) -> list[RunFolder]:
+        return [self.folder(i) for i, state in self._states.items() if state.kind in PRINTING]
 
     def folder(self, run_id: str) -> RunFolder:
         return RunFolder(os.path.join(self._runs_folder, run_id))

@@ -45,12 +45,18 @@ def check(name: str, batch: bytes, crc32: str) -> None:
         raise Invalid("the batch must end with a whole line", field="body")
 
 
-def append(folder: RunFolder, name: str, at: int, batch: bytes) -> int:
+def append(folder: RunFolder, name: str, at: int, batch: bytes, limit_bytes: int) -> int:
     """Make the mirror hold `batch` from offset `at` on, and return where it ends now.
 
-    Durable on return. Raises Gap, Conflict when other bytes stand there, DiskFull; nothing of the
-    batch was kept then.
+    Durable on return. Raises Gap, Conflict when other bytes stand there, HttpError 413 when the
+    journal would grow beyond `limit_bytes`, DiskFull; nothing of the batch was kept then.
     """
+    if at + len(batch) > limit_bytes:
+        raise HttpError(
+            413, "journal_full",
+            f"max_journal_bytes = {limit_bytes}: the journal {name} can't grow beyond that",
+            hint="log less, or raise max_journal_bytes in the server's settings",
+        )  # fmt: skip
     fd = _open(folder.file(check_journal(name)))
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)  # two senders of one journal take turns

@@ -17,7 +17,9 @@ from outlast.server.auth import Tickets
 from outlast.server.follow import Followers
 from outlast.server.keys import WorkspaceKeys
 from outlast.server.logins import Codes
+from outlast.server.pace import Pace
 from outlast.server.studio import Studio
+from outlast.sessions.screens import Screens
 from outlast.store.database import Database
 
 Result = TypeVar("Result")
@@ -34,6 +36,8 @@ class Parts(NamedTuple):
     scheduler: Scheduler
     blobs: Blobs
     followers: Followers
+    pace: Pace
+    screens: Screens
     tickets: Tickets
     codes: Codes
     studio: Studio

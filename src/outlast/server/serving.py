@@ -35,9 +35,11 @@ from outlast.server.connections import WebSocket as WebSocketProtocol
 from outlast.server.follow import Followers
 from outlast.server.keys import Trail, WorkspaceKeys
 from outlast.server.logins import Codes
+from outlast.server.pace import Pace
 from outlast.server.parts import Parts
 from outlast.server.studio import Studio
 from outlast.server.workspace import read_facts, remove_facts, write_facts
+from outlast.sessions.screens import Screens
 from outlast.store.database import Database
 
 log = logging.getLogger(__name__)
@@ -177,6 +179,8 @@ class _Serving:
         followers = Followers()
         followers.start()
         way_down.callback(followers.close)
+        screens = Screens()
+        way_down.push_async_callback(screens.close)
         trail = Trail(database)
         way_down.push_async_callback(trail.close)
         return Parts(
@@ -187,6 +191,8 @@ class _Serving:
             scheduler=scheduler,
             blobs=blobs,
             followers=followers,
+            pace=Pace(self.settings.max_records_per_s),
+            screens=screens,
             tickets=Tickets(),
             codes=Codes(),
             studio=Studio(),

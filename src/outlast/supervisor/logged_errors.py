@@ -9,6 +9,9 @@ from __future__ import annotations
 import os
 from typing import Any, Dict, List, NamedTuple
 
+from outlast.errors import JournalError
+from outlast.journal.trim import first_offset
+
 _WINDOW_BYTES = 1 << 20
 _HEAD_BYTES = 200
 _TRACEBACK = b"Traceback (most recent call last)"
@@ -39,9 +42,16 @@ def find(path: str, start: int) -> LoggedErrors:
     except OSError:
         return LoggedErrors()
     try:
-        return _find(fd, start)
+        return _find(fd, max(start, _first(path)))
     finally:
         os.close(fd)
+
+
+def _first(path: str) -> int:
+    try:
+        return first_offset(path)  # what retention has dropped is a hole
+    except JournalError:
+        return 0
 
 
 def _find(fd: int, start: int) -> LoggedErrors:

@@ -15,6 +15,8 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from outlast import process
+from outlast.errors import JournalError
+from outlast.journal.trim import first_offset
 from outlast.run import events as ev
 from outlast.run.folder import LEASE, OUTPUT, RunFolder
 from outlast.run.logged import NON_FINITE
@@ -53,6 +55,7 @@ class Evidence:
     output_size: int = 0
     output_tail: bytes = b""
     output_tail_offset: int = 0
+    output_first: int = 0  # what was printed before this offset was dropped
     last_output_ns: int = 0
     last_metric: LastMetric | None = None
     processes: tuple[ProcessSeen, ...] = ()
@@ -220,13 +223,15 @@ def gather(
     Never raises for what is missing or unreadable: `unread` of the result says so.
     """
     told, unread = story.read_story(folder)
-    tail, tail_offset, size, last_output_ns, problem = _read_output(folder)
+    first = _first_offset(folder)
+    tail, tail_offset, size, last_output_ns, problem = _read_output(folder, first)
     found = Evidence(
         now_ns=time.time_ns(),
         spec=spec,
         state=state,
         story=told,
         output_size=size,
+        output_first=first,
         output_tail=tail,
         output_tail_offset=tail_offset,
         last_output_ns=last_output_ns,
@@ -244,7 +249,7 @@ def gather(
     return _with_stacks(found) if found.is_silent else found
 
 
-def _read_output(folder: RunFolder) -> tuple[bytes, int, int, int, tuple[str, ...]]:
+def _read_output(folder: RunFolder, first: int) -> tuple[bytes, int, int, int, tuple[str, ...]]:
     """Its end, where that begins, its size, when it last grew, and what went wrong."""
     try:
         # As for a journal: a job may have planted a link or a FIFO here.
@@ -256,13 +261,20 @@ def _read_output(folder: RunFolder) -> tuple[bytes, int, int, int, tuple[str, ..
         return b"", 0, 0, 0, (f"its output can't be read: {error.strerror}",)
     try:
         stat = os.fstat(fd)
-        start = max(0, stat.st_size - output.TAIL_BYTES)
+        start = max(first, stat.st_size - output.TAIL_BYTES)
         tail = os.pread(fd, output.TAIL_BYTES, start)
     except OSError as error:
         return b"", 0, 0, 0, (f"its output can't be read: {error.strerror}",)
     finally:
         os.close(fd)
     return tail, start, stat.st_size, stat.st_mtime_ns if stat.st_size else 0, ()
+
+
+def _first_offset(folder: RunFolder) -> int:
+    try:
+        return first_offset(folder.file(OUTPUT))
+    except JournalError:
+        return 0
 
 
 def _mtime_ns(path: str) -> int:

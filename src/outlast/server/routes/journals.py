@@ -187,7 +187,8 @@ async def put_journal(call: Call) -> Response:
     """Mirror a journal that is written on another machine.
 
     The body begins at offset `at`. Sending it again changes nothing; a gap is answered with 409 and
-    the expected offset. Outlast-Crc32 (8 hex digits over the body) is checked when it is given.
+    the expected offset, too many records with 429 and Retry-After. Outlast-Crc32 (8 hex digits over
+    the body) is checked when it is given.
     """
     at = call.query_as(At).at
     name = follow.check_journal(call.found.parts["name"])
@@ -200,7 +201,10 @@ async def put_journal(call: Call) -> Response:
         raise Conflict("this run's journals are written on the server's own machine")
     batch = await call.read_batch()
     mirror.check(name, batch, call.headers.get("outlast-crc32", ""))
-    following = await call.parts.in_thread(mirror.append, folder, name, at, batch)
+    if follow.holds_records(name):
+        call.parts.pace.take(folder.run_id, batch.count(b"\n"))
+    limit_bytes = call.parts.settings.max_journal_bytes
+    following = await call.parts.in_thread(mirror.append, folder, name, at, batch, limit_bytes)
     return json_answer({"next": following})
 
 
