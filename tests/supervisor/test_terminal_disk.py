@@ -126,6 +126,7 @@ def test_what_it_cannot_keep_is_a_gap_that_is_told(small: Run, is_killed: bool) 
             told = driver.wait(wire.GAP)
             (gap,) = gaps(small)
             assert [told.said()["from"], told.number] == gap["gap"]
+            assert told.said()["why"] == "lost"
     (gap,) = gaps(small)
     first, end = gap["gap"]
     assert gap["at"] == end

@@ -27,7 +27,6 @@ SOCKET = "control.sock"
 SUPERVISOR_LOG = "supervisor.log"  # stays empty unless the supervisor itself fails
 WORK = "work"  # working folder of a run that runs on a snapshot
 SCREEN = "screen.checkpoint"  # what a session's terminal showed at an offset of its output
-DRIVER = "driver"  # who types into a session, and how much of it the PTY has taken
 UPLOADS = "uploads"  # files that the script handed over by upload_file and the like
 
 

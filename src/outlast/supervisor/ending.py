@@ -27,6 +27,7 @@ from outlast.supervisor.loop import Loop
 from outlast.supervisor.owner import names_in
 from outlast.supervisor.story import Story
 
+_WRITTEN_ON = (names.OUTPUT, names.TIMING, names.COMMANDS)  # until the last process ended
 _FIRST_RETRY_S = 0.1
 _LONGEST_RETRY_S = 2.0
 
@@ -188,7 +189,7 @@ class Ending:
 def sync_journals(folder: RunFolder) -> None:
     """Put what the job wrote into the run's folder on the disk, as far as the disk takes it."""
     for name in names_in(folder):
-        if name == names.OUTPUT or name.startswith(names.LOGGED_PREFIX):
+        if name in _WRITTEN_ON or name.startswith(names.LOGGED_PREFIX):
             sync_file(folder.file(name))
 
 

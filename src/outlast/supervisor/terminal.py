@@ -104,7 +104,9 @@ class Terminal(Channel):
         columns, rows = _size_of(self._master)
         self._screen = Screen(Size(columns, rows), self._pump.length)
         self._room = Room(desk.loop, self._typed, self._screen, self._resize)
-        self._upkeep = Upkeep(file(names.OUTPUT), self._asked.quota_bytes, desk.loop)
+        companions = (file(names.TIMING), file(names.COMMANDS))
+        quota_bytes = self._asked.quota_bytes
+        self._upkeep = Upkeep(file(names.OUTPUT), companions, quota_bytes, desk.loop)
         self._marks = Marked(file(names.COMMANDS), self._pump.journal, self._pump.length)
         self._retry_s = _FIRST_RETRY_S
         self._last_byte_ns = 0
@@ -159,7 +161,7 @@ class Terminal(Channel):
         self._lost_until = end
         if self._is_served:
             self._marks.skip(end)
-            self._room.say(telling(wire.GAP, end, **facts, why=why))
+            self._room.say(telling(wire.GAP, end, **{"from": first}, why="lost"))
         return True
 
     def _took(self) -> None:

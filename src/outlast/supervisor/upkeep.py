@@ -8,6 +8,7 @@ that is kept.
 from __future__ import annotations
 
 import _thread
+from typing import Tuple
 
 from outlast.errors import OutlastError
 from outlast.journal.trim import first_offset, trim
@@ -19,10 +20,13 @@ _SYNC_S = 1.0
 
 
 class Upkeep:
-    """Of one journal."""
+    """Of one journal, and of those that tell of it."""
 
-    def __init__(self, path: str, quota_bytes: int, loop: Loop) -> None:
+    def __init__(
+        self, path: str, companions: Tuple[str, ...], quota_bytes: int, loop: Loop
+    ) -> None:
         self._path = path
+        self._companions = companions
         self._quota_bytes = quota_bytes
         # Trimming syncs twice: done for a good piece at a time.
         self._slack_bytes = max(quota_bytes // 8, 1 << 20)
@@ -53,7 +57,8 @@ class Upkeep:
 
     def _work(self, length: int) -> None:
         try:
-            sync_file(self._path)
+            for path in (self._path, *self._companions):
+                sync_file(path)
             if length - self._first > self._quota_bytes + self._slack_bytes:
                 self._first = (
                     length - self._quota_bytes

@@ -4,7 +4,7 @@ At most one seat (an attached socket) drives. A driver is known by the key that 
 first attach and keeps over its connections. Another key takes over and fences the old one, whose
 input is dropped from then on. Input is numbered by byte: a repeat is trimmed, a gap is refused, so
 that what reaches the PTY is what was typed, once and in order.
-It writes no file and no PTY: `held` is to be written, `to_bytes` to be kept (`driver`) after each
+It writes no file and no PTY: `held` is to be written, `to_bytes` to be kept after each
 `wrote` and each attach that changed the epoch. What is kept:
 
     +-------+----------+-----+-------+   epoch, accepted: u64; crc: CRC-32 of the bytes before
