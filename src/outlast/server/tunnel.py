@@ -35,18 +35,22 @@ Receive = Callable[[], Any]
 
 async def relay(parts: Parts, run_id: str, receive: Receive, send: Send) -> None:
     """Serve one connection until either side ends it; a reason is said as BYE."""
+    bye = None
     try:
-        folder = _folder(parts, run_id)
-        node = await _connect(parts, folder)
+        node = await _connect(parts, _folder(parts, run_id))
+        if node is None:
+            bye = _bye("the tunnel is over", is_final=True)
+        else:
+            with node:
+                await _pass(node, receive, send, parts.stopping)
     except NotFound as error:
         is_young = time.time_ns() - parts.started_ns < YOUNG_S * 1e9
-        await _say(send, _bye(error.message, is_final=not is_young))
+        bye = _bye(error.message, is_final=not is_young)
     except TimeoutError:
-        await _say(send, _bye("its supervisor doesn't answer", is_final=False))
-    else:
-        with node:
-            await _pass(node, receive, send, parts.stopping)
+        bye = _bye("its supervisor doesn't answer", is_final=False)
     with contextlib.suppress(OSError):  # the client has gone already
+        if bye is not None:
+            await send({"type": "websocket.send", "bytes": bye.encode()})
         await send({"type": "websocket.close", "code": 1000, "reason": ""})
 
 
@@ -57,8 +61,11 @@ def _folder(parts: Parts, run_id: str) -> RunFolder:
         raise NotFound("there is no such tunnel in this workspace") from None
 
 
-async def _connect(parts: Parts, folder: RunFolder) -> socket.socket:
-    """The supervisor's control socket, attached. Raises NotFound when the run is over."""
+async def _connect(parts: Parts, folder: RunFolder) -> socket.socket | None:
+    """The supervisor's control socket, attached; None when the run is over.
+
+    Raises NotFound, and TimeoutError when the supervisor doesn't listen.
+    """
     news = asyncio.Event()
     with parts.followers.watching(folder, lambda _name: news.set()):
         async with asyncio.timeout(LISTENING_S):
@@ -67,7 +74,7 @@ async def _connect(parts: Parts, folder: RunFolder) -> socket.socket:
                 with contextlib.suppress(OSError):
                     return await _attached(folder)
                 if await parts.is_over(folder.run_id):
-                    raise NotFound("the tunnel is over")
+                    return None
                 with contextlib.suppress(TimeoutError):  # a state may change without a file
                     async with asyncio.timeout(1.0):
                         await news.wait()
@@ -159,7 +166,3 @@ async def _messages(node: socket.socket) -> AsyncIterator[bytes]:
 
 def _bye(reason: str, *, is_final: bool) -> Frame:
     return telling(wire.BYE, 0, final=is_final, reason=reason)
-
-
-async def _say(send: Send, frame: Frame) -> None:
-    await send({"type": "websocket.send", "bytes": frame.encode()})

@@ -67,14 +67,15 @@ def public_of(key: Path) -> str:
 
 def checked(public_key: str) -> str:
     """Type and key of what a client calls its public key. Raises Invalid."""
-    kind, _, rest = public_key.strip().partition(" ")
+    line = public_key.strip()
+    kind, _, rest = line.partition(" ")
     text = rest.split(" ")[0]
     try:
         data = base64.b64decode(text, validate=True)
         is_one = data[4 : 4 + len(kind)].decode() == kind and int.from_bytes(data[:4]) == len(kind)
     except (binascii.Error, UnicodeDecodeError, ValueError):
         is_one = False
-    if kind not in KEY_TYPES or len(public_key) > MAX_KEY_CHARS or not is_one:
+    if kind not in KEY_TYPES or not is_one or len(line) > MAX_KEY_CHARS or "\n" in line:
         remedy = f"give one line of a .pub file, of type {', '.join(sorted(KEY_TYPES))}"
         raise Invalid.field("public_key", public_key[:100], remedy)
     return f"{kind} {text}"

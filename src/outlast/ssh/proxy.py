@@ -163,8 +163,8 @@ class Proxy:
                     break
                 line.send(frame.encode())
                 has_sent = True
-        except Unreachable as error:
-            self._lose(error.message)
+        except Unreachable:
+            return has_sent  # what still can be read says why
         return has_sent
 
     def _say(self, frame: Frame) -> None:
