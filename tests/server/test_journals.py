@@ -132,6 +132,10 @@ def test_a_link_that_a_job_planted_is_not_followed(server: Server, tmp_path: Pat
 
 @pytest.fixture
 def mirrored(server: Server) -> str:
+    return made_elsewhere(server)
+
+
+def made_elsewhere(server: Server) -> str:
     """A run that is written elsewhere: the server has its spec, nothing of it runs here."""
     run_id = f"mirror{time.time_ns() % 10**9}"
     spec = RunSpec(id=run_id, kind="interactive", created_ns=time.time_ns())
@@ -248,7 +252,7 @@ def test_four_senders_of_one_journal_leave_it_whole(server: Server, mirrored: st
 
 def test_a_mirror_is_bounded_in_pace_and_size(tmp_path: Path) -> None:
     with running(tmp_path, "--max-records-per-s", "10", "--max-journal-bytes", "20000") as server:
-        run_id = mirrored(server)
+        run_id = made_elsewhere(server)
         batch = b"".join(point(step) for step in range(150))
         assert put(server, run_id, 0, batch).status == 200
         answer = put(server, run_id, len(batch), point(150))
