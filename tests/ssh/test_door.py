@@ -106,7 +106,7 @@ def test_no_address_and_no_command_comes_from_the_client(
 
 
 def test_who_may_only_read_opens_and_joins_nothing(server: Server) -> None:
-    token = server.ask("POST", "/api/tokens", {"scope": "read"}).json["token"]
+    token = server.ask("POST", "/api/tokens", {"scope": "read", "label": "reader"}).json["token"]
     answer = server.ask(
         "POST", "/api/tunnels", {"target": "local", "public_key": ED25519}, token=token
     )
