@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
+import random
 import signal
 import sys
 import time
@@ -24,6 +25,7 @@ from outlast.sessions.engine import checkpoint
 from outlast.sessions.engine.ghostty import VERSION, Engine
 from outlast.sessions.engine.replay import BACKLOG_BYTES, CHECKPOINT_BYTES, Replay
 from outlast.sessions.screens import Screens, Snapshot
+from tests.sessions.streams import torture
 
 COLUMNS, ROWS = 80, 24
 Args = ParamSpec("Args")
@@ -288,6 +290,19 @@ async def test_the_end_of_a_journal_without_lines_can_be_drawn(session: Session)
 
 
 @in_loop
+async def test_the_process_can_be_started_before_it_is_asked(session: Session) -> None:
+    session.write(b"hello")
+    async with open_screens() as screens:
+        screens.prepare()
+        assert screens._preparing is not None
+        await screens._preparing
+        first = screens.pid
+        await shot(screens, session)
+        screens.prepare()
+        assert screens.pid == first is not None
+
+
+@in_loop
 async def test_a_killed_process_costs_nothing(session: Session) -> None:
     session.write(lines(0, 500))
     async with open_screens() as screens:
@@ -401,6 +416,26 @@ async def test_the_process_ends_with_its_server(session: Session) -> None:
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     assert await screens.snapshot(session.folder, COLUMNS, ROWS) is None
+
+
+@pytest.mark.slow
+@in_loop
+async def test_hostile_output_and_sizes_leave_the_server_unharmed(session: Session) -> None:
+    chance = random.Random(3)
+    async with open_screens() as screens:
+        for turn in range(40):
+            session.write(torture(turn, 100) + chance.randbytes(3000))
+            session.size(
+                chance.choice((-5, 0, 1, 2, 80, 999_999)), chance.choice((0, 1, 24, 70_000))
+            )
+            asked = chance.choice((1, 20, 80, 5_000)), chance.choice((1, 24, 5_000))
+            found = await screens.snapshot(session.folder, *asked)
+            if found is not None:  # within an endless sequence nothing can be drawn
+                assert found.offset == session.length()
+                assert len(found.data) <= 1 << 20
+            screens.follow(session.folder)
+        session.write(b"\x18\x1bc" + b"sane again")
+        assert b"sane again" in (await shot(screens, session)).data
 
 
 @pytest.mark.slow

@@ -15,13 +15,13 @@ import asyncio
 import contextlib
 import importlib.util
 import logging
+import os
 import socket
 import sys
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from outlast.journal.cursor import Cursor
 from outlast.run.folder import OUTPUT, RunFolder
 from outlast.sessions.engine import message
 
@@ -74,6 +74,7 @@ class Screens:
         self._kept: dict[str, int] = {}  # folder -> how far its checkpoint goes, as last told
         self._followed: dict[str, None] = {}  # folders that may be behind, oldest wish first
         self._following: asyncio.Task[None] | None = None
+        self._preparing: asyncio.Task[None] | None = None
 
     async def snapshot(
         self, folder: RunFolder, columns: int, rows: int, *, up_to: int | None = None
@@ -83,7 +84,7 @@ class Screens:
         None when the session has printed nothing yet, no engine is installed, or nothing could be
         drawn within about twice the deadline. Never raises for what is in the run's folder.
         """
-        if not is_available() or Cursor(folder.file(OUTPUT)).size() == 0:
+        if not is_available() or _length(folder) == 0:
             return None
         question = {
             "op": "draw",
@@ -107,13 +108,19 @@ class Screens:
         if self._following is None or self._following.done():
             self._following = asyncio.get_running_loop().create_task(self._follow())
 
+    def prepare(self) -> None:
+        """Have the process running soon: somebody is about to ask for a picture."""
+        if self.pid is None and not self._is_closed and is_available():
+            self._preparing = asyncio.get_running_loop().create_task(self._prepare())
+
     async def close(self) -> None:
         """End the drawing process; whoever still waits for a picture gets None."""
         self._is_closed = True
-        if self._following is not None:
-            self._following.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._following
+        for task in (self._following, self._preparing):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
         if self._drawer is not None:
             await self._drawer.close()
 
@@ -187,6 +194,10 @@ class Screens:
                     raise Gone(f"it can't be started: {error.strerror}") from error
             return self._drawer
 
+    async def _prepare(self) -> None:
+        with contextlib.suppress(Gone):  # whoever asks is told, and why
+            await self._running()
+
     async def _follow(self) -> None:
         """Advance the followed sessions in turn, a piece each, resting between two pieces."""
         while self._followed:
@@ -199,7 +210,7 @@ class Screens:
 
     async def _is_behind(self, path: str) -> bool:
         """Advance one session by a piece if that is worth it; True when there is more to do."""
-        new_bytes = Cursor(RunFolder(path).file(OUTPUT)).size() - self._kept.get(path, 0)
+        new_bytes = _length(RunFolder(path)) - self._kept.get(path, 0)
         if new_bytes < FOLLOW_BYTES or self._is_avoided(path, False):
             return False
         question = {"op": "advance", "folder": path, "limit": _ADVANCE_BYTES}
@@ -308,6 +319,14 @@ class _Drawer:
         for waiting in self._waiting.values():
             if not waiting.done():
                 waiting.set_exception(Gone("the drawing process ended"))
+
+
+def _length(folder: RunFolder) -> int:
+    """How long the output is; 0 while there is none."""
+    try:
+        return os.lstat(folder.file(OUTPUT)).st_size
+    except OSError:
+        return 0
 
 
 def is_available() -> bool:

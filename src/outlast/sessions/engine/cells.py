@@ -19,6 +19,7 @@ _SAME_STYLE = re.compile(rb"(.)\1*", re.DOTALL)
 # Of the words' sixth bytes, those that belong to wide characters: bits 2 and 3 are the width.
 _WIDE = re.compile(b"[" + b"".join(b"\\x%02x" % n for n in range(256) if n & 12 == 4) + b"]")
 _TAIL = "\x01"
+_CONTROLS = re.compile("[\x01-\x1f\x7f-\x9f]")
 # A cell's word: bits 0-1 its kind (0 a code point, 1 one with marks, 2 only a background of the
 # palette, 3 of RGB), 2-25 content, 26-41 style, 42-43 width, 44 protection, 48-63 link.
 _CONTENT = 0xFFFFFF
@@ -42,13 +43,13 @@ class Span(NamedTuple):
 def spans(row: Row) -> Iterator[Span]:
     """The cells of a row, from the left; the empty ones at its end may be missing."""
     if row.width < 4 and not row.marks:
-        text = row.cells.decode("latin-1" if row.width == 1 else "utf-16-le")
-        yield from _split(text, NO_STYLE)
+        yield from _split(_clean(_short_text(row)), NO_STYLE)
     elif row.width == 4 and not row.marks and not _has_kinds(row.cells):
+        text, styles = _clean(_code_points(row.cells)), row.page.styles
         # The high byte of such a word is its style alone: one step a run instead of one a cell.
         for run in _SAME_STYLE.finditer(row.cells[3::4]):
-            cells = row.cells[4 * run.start() : 4 * run.end()]
-            yield from _split(_code_points(cells), row.page.styles[run[0][0] >> 2])
+            start, end = run.span()
+            yield from _split(text[start:end], styles[run[0][0] >> 2])
     else:
         uniform = _uniform_text(row.cells) if row.width == 8 and not row.marks else None
         if uniform is None:
@@ -58,13 +59,26 @@ def spans(row: Row) -> Iterator[Span]:
             yield from _split(uniform, row.page.styles[first >> 26 & 0xFFFF])
 
 
+def _clean(text: str) -> str:
+    """Without controls: drawn, they would be carried out instead of shown."""
+    return _CONTROLS.sub(" ", text) if _CONTROLS.search(text) else text
+
+
 def _split(text: str, style: bytes) -> Iterator[Span]:
+    if "\0" not in text:
+        yield Span(len(text), text.replace(_TAIL, ""), style, None, False)
+        return
     for found in _SPANS.finditer(text):
         piece = found[0]
         if piece[0] == "\0":
-            yield Span(len(piece), "", NO_STYLE[:4] + style[4:8] + NO_STYLE[8:], None, False)
+            yield Span(len(piece), "", _background_of(style), None, False)
         else:
             yield Span(len(piece), piece.replace(_TAIL, ""), style, None, False)
+
+
+def _background_of(style: bytes) -> bytes:
+    """What of a style shows in an empty cell."""
+    return NO_STYLE[:4] + style[4:8] + NO_STYLE[8:]
 
 
 def _has_kinds(cells: bytes) -> bool:
@@ -93,7 +107,7 @@ def _uniform_text(cells: bytes) -> str | None:
     if looks & (_LINK_AND_PROTECTION | 2):
         return None
     points = words >> 2 & _repeated(b"\xff\xff\x1f\0\0\0\0\0", size)
-    text = list(points.to_bytes(size, "little").decode("utf-32-le")[::2])
+    text = list(_clean(points.to_bytes(size, "little").decode("utf-32-le")[::2]))
     for found in _WIDE.finditer(cells[5::8]):
         at = found.start()
         if text[at] < "\x80":
@@ -148,8 +162,8 @@ def _span(row: Row, look: int, size: int, text: str) -> Span:
         return Span(size, "", _background(is_rgb, colour), link, is_protected)
     style = row.page.styles[look >> 26 & 0xFFFF]
     if not text:
-        style = NO_STYLE[:4] + style[4:8] + NO_STYLE[8:]  # the rest of it doesn't show
-    return Span(size, text, style, link, is_protected)
+        style = _background_of(style)
+    return Span(size, _clean(text), style, link, is_protected)
 
 
 def _words(row: Row) -> list[int]:

@@ -34,7 +34,6 @@ _TAB_COLUMNS = 8
 _FIRST_WIDE = "\u1100"
 NO_COLOUR = bytes(4)
 
-_CONTROLS = re.compile("[\x01-\x1f\x7f-\x9f]")
 _CONTROL_BYTES = re.compile(rb"[\x00-\x1f\x7f]|\xc2[\x80-\x9f]")
 _COLOUR = struct.Struct("BBBB")
 
@@ -132,8 +131,6 @@ class _Brush:
         self.set(NO_STYLE)
 
     def print(self, text: str) -> None:
-        if _CONTROLS.search(text):
-            text = _CONTROLS.sub(" ", text)
         self.out += text.encode("utf-8", "replace")
 
 
