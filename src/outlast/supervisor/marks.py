@@ -13,6 +13,7 @@ and raises for no bytes whatever. Offsets are those of the journal `output`.
 from __future__ import annotations
 
 import os
+import re
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
@@ -20,13 +21,14 @@ from outlast.errors import JournalError
 from outlast.journal.writer import Writer
 from outlast.supervisor.complaint import complain
 
-_BEGIN = b"\x1b]"
 _LONGEST_BYTES = 64 << 10
 # A shell leaves a few with each prompt; a hostile stream is an OSC every six bytes.
 _MOST_AT_ONCE = 256
 # What is read again after a takeover, to find marks whose command isn't in the journal yet.
 _AGAIN_BYTES = 1 << 20
-_KINDS = (b"133;", b"633;", b"7;")
+_SIGNS = (b"\x1b]133;", b"\x1b]633;", b"\x1b]7;")
+_SIGN_BYTES = 6
+_OURS = re.compile(rb"\x1b\](?:133|633|7);")
 _COMMAND_CHARS = 4_000
 _PATH_CHARS = 4_096
 
@@ -53,31 +55,29 @@ class Parser:
         base = offset - len(self._rest)
         self._rest = b""
         marks: List[Mark] = []
-        at = data.find(b"\x1b")
-        if at < 0:
-            return marks
-        while True:
-            at = data.find(_BEGIN, at)
-            if at < 0:
-                if data.endswith(b"\x1b"):
-                    self._rest = b"\x1b"
-                return marks
-            text = at + len(_BEGIN)
-            if not _may_be_ours(data[text : text + 4]):
-                at = text
-                continue
+        at = 0
+        # Most of what floods a terminal has no escape at all, and one byte is found fastest.
+        found = _OURS.search(data) if b"\x1b" in data else None
+        while found is not None:
+            start, text = found.start(), found.start() + 2
             end, after = _end_of(data, text)
             if after < 0:
-                if len(data) - at <= _LONGEST_BYTES:
-                    self._rest = data[at:]
+                if len(data) - start <= _LONGEST_BYTES:
+                    self._rest = data[start:]
                 return marks
             if after and len(marks) < _MOST_AT_ONCE:
-                marks.append(Mark(base + at, base + after, data[text:end]))
+                marks.append(Mark(base + start, base + after, data[text:end]))
             at = after or end
+            found = _OURS.search(data, at)
+        self._rest = _begun(data, at)
+        return marks
 
 
-def _may_be_ours(begins: bytes) -> bool:
-    return any(begins.startswith(kind) or kind.startswith(begins) for kind in _KINDS)
+def _begun(data: bytes, at: int) -> bytes:
+    """The end of `data`, if it may be the beginning of a mark."""
+    start = data.rfind(b"\x1b", max(at, len(data) - _SIGN_BYTES))
+    tail = data[start:] if start >= 0 else b""
+    return tail if any(sign.startswith(tail) for sign in _SIGNS) else b""
 
 
 def _end_of(data: bytes, start: int) -> Tuple[int, int]:
