@@ -108,6 +108,19 @@ def test_cancel_requested_shows_until_the_end_whatever_happens_between() -> None
     assert "ann" in state.message
 
 
+@pytest.mark.parametrize(("kind", "cause"), [("command", "canceled"), ("session", "closed")])
+def test_what_was_killed_for_a_cancel_is_canceled_even_if_its_supervisor_knew_nothing(
+    kind: str, cause: str
+) -> None:
+    killed = ev.Ended(9 * S, 1, "failed", "signal", "it was ended by SIGKILL")
+    created = ev.Created(1 * S, kind)
+    asked = ev.CancelRequested(6 * S, "ann")
+    exited = ev.Exited(8 * S, 1, None, 9)
+    state, _ = follow([created, *LAUNCHED[1:], asked, exited, killed])
+    assert (state.status, state.cause) == (rs.CANCELED, cause)
+    assert state.message.endswith("by ann")
+
+
 def test_a_second_cancel_asks_for_nothing() -> None:
     state, _ = follow([*STARTED, ev.CancelRequested(7 * S, "ann")])
     assert rs.step(state, ev.CancelRequested(8 * S, "bob")) == (state, ())

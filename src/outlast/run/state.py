@@ -35,6 +35,8 @@ TERMINAL = frozenset((COMPLETED, FAILED, CANCELED))
 WAITING = frozenset((NOT_STARTED, QUEUED))
 ACTIVE = frozenset(STATUSES) - TERMINAL - WAITING  # holds slots, has (or gets) a supervisor
 
+_KILL = 9
+
 # What a Finalizing run waits for.
 LEFTOVERS = "leftovers"  # processes that outlived the main one
 OUTPUTS = "outputs"  # being read and hashed on the node
@@ -378,7 +380,7 @@ def _started(state: RunState, event: ev.Started) -> Step:
 
 
 def _start_failed(state: RunState, event: ev.StartFailed) -> Step:
-    return _awake(state, event.t_ns)._replace(message=event.message), ()
+    return _awake(state, event.t_ns)._replace(message=event.short), ()
 
 
 def _exited(state: RunState, event: ev.Exited) -> Step:
@@ -454,9 +456,13 @@ def _ended(state: RunState, event: ev.Ended) -> Step:
             "corrected",
             "it had been taken for lost; its end record was found",
         )
-    return _over(
-        state, event.t_ns, event.outcome, event.cause, event.message, event.facts, event.manifest
-    )
+    outcome, cause, message = event.outcome, event.cause, event.message
+    if state.cancel_ns and cause == "signal" and state.exit_signal == _KILL:
+        # By a server that was told to use force and couldn't reach the supervisor, which so knew
+        # nothing of it.
+        cause = "closed" if state.kind == "session" else "canceled"
+        outcome, message = "canceled", ""
+    return _over(state, event.t_ns, outcome, cause, message, event.facts, event.manifest)
 
 
 def _over(

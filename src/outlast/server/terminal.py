@@ -56,7 +56,7 @@ async def join(scope: dict[str, Any], receive: Any, parts: Parts) -> None:
         role = hello.role
         _check_role(principal, role)
         folder, spec = await parts.in_thread(_session, parts.settings.runs_folder, run_id)
-        relay = Relay(socket, folder, hello, server=_server_id(parts), snapshot=_picture)
+        relay = Relay(socket, folder, hello, server=_server_id(parts), screens=parts.screens)
         try:
             await _attach(relay, parts, folder, spec)
             parts.note(principal.name, f"attach {relay.role}", run_id, scope["outlast.ip"], "done")
@@ -175,7 +175,3 @@ async def _revoke(relay: Relay, parts: Parts, principal: Principal) -> None:
 def _server_id(parts: Parts) -> str:
     """Names this process of the server: who comes back sees that it is another one."""
     return f"{os.getpid()}-{parts.started_ns}"
-
-
-async def _picture(folder: RunFolder, columns: int, rows: int) -> tuple[int, bytes] | None:
-    return None

@@ -41,6 +41,9 @@ _OTHER_TERMINALS = frozenset(
         "WEZTERM_PANE", "WINDOW", "WINDOWID", "WT_SESSION", "XTERM_VERSION", "ZELLIJ",
     )
 )  # fmt: skip
+_OF_ITS_RUN = (
+    "OUTLAST_RUN", "OUTLAST_ATTEMPT", "OUTLAST_OUTPUTS", "OUTLAST_CONTEXT", "OUTLAST_SESSION",
+)  # fmt: skip
 _NO_SHELLS = ("nologin", "false", "sync", "halt", "shutdown")
 
 
@@ -110,7 +113,6 @@ def plan(asked: Asked, entered: RunFolder | None = None) -> Opening:
         parent=place.parent,
         created_by=asked.by,
     )
-    environ["OUTLAST_SESSION"] = spec.id
     launch = {
         "command": list(command),
         "environ": environ,
@@ -134,9 +136,15 @@ def shown_command(spec: RunSpec) -> str:
 
 
 def _own_place(asked: Asked) -> _Place:
-    environ = own_environ() if asked.environ is None else dict(asked.environ)
+    environ = _own(asked)
     folder = asked.folder or environ.get("HOME") or "/"
     return _Place(folder, environ, asked.umask)
+
+
+def _own(asked: Asked) -> dict[str, str]:
+    """The environment of who asks; who sits in a session or a run opens a session of its own."""
+    environ = own_environ() if asked.environ is None else asked.environ
+    return {name: value for name, value in environ.items() if not name.startswith(_OF_ITS_RUN)}
 
 
 def own_environ() -> dict[str, str]:
@@ -161,7 +169,7 @@ def _entered_place(asked: Asked, run: RunFolder) -> _Place:
     with open(run.file(SPEC), "rb") as file:
         spec = RunSpec.from_dict(json.load(file))
     live = _live(run)
-    base = own_environ() if asked.environ is None else dict(asked.environ)
+    base = _own(asked)
     properties = {"entered": spec.id}
     if live is not None:
         environ = {
@@ -170,9 +178,8 @@ def _entered_place(asked: Asked, run: RunFolder) -> _Place:
         }
         if spec.resources.gpus:
             environ["CUDA_VISIBLE_DEVICES"] = ",".join(str(gpu) for gpu in live.get("gpus") or ())
-        # What is logged from here is logged by the run.
-        environ["OUTLAST_CONTEXT"] = run.path
         folder, umask = str(live["folder"]), int(live.get("umask", asked.umask))
+        environ.update(_belonging(run, live, folder))
     else:
         kept = {name: value for name, value in spec.variables.items() if value is not None}
         missing = sorted(set(spec.variables) - set(kept) - set(base))
@@ -187,6 +194,22 @@ def _entered_place(asked: Asked, run: RunFolder) -> _Place:
             hint="outlast shell   (then cd to it)",
         )
     return _Place(asked.folder or folder, environ, umask, properties, spec.id)
+
+
+def _belonging(run: RunFolder, live: Mapping[str, Any], folder: str) -> dict[str, str]:
+    """What makes a script that is started here see and log into the run, as its own processes do.
+
+    Not OUTLAST_RUN: by that the run would wait for this shell, and end it when it is canceled.
+    """
+    environ = dict(live["environ"])
+    behind = environ.get("PYTHONPATH")
+    kit = str(live.get("kit") or "")
+    return {
+        "OUTLAST_CONTEXT": run.path,
+        "OUTLAST_OUTPUTS": os.path.join(folder, "outputs"),
+        "OUTLAST_ATTEMPT": str(live["attempt"]),
+        **({"PYTHONPATH": kit + (os.pathsep + behind if behind else "")} if kit else {}),
+    }
 
 
 def _live(run: RunFolder) -> dict[str, Any] | None:
@@ -215,7 +238,7 @@ def _cleaned(environ: Mapping[str, str]) -> dict[str, str]:
         name: value
         for name, value in environ.items()
         if name not in _OTHER_TERMINALS
-        and not name.startswith(("VSCODE_", "OUTLAST_RUN", "OUTLAST_ATTEMPT", "OUTLAST_OUTPUTS"))
+        and not name.startswith("VSCODE_")
         and name not in ("OUTLAST_DETACHED", "OUTLAST_TOKEN")
     }
     return {**kept, **TERM}

@@ -14,7 +14,6 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, Protocol
 
 from outlast.errors import Corrupt, JournalError, OutlastError, Trimmed
@@ -22,6 +21,7 @@ from outlast.journal.cursor import Cursor
 from outlast.journal.trim import first_offset
 from outlast.run.folder import OUTPUT, TIMING, RunFolder
 from outlast.sessions.link import Link, linked
+from outlast.sessions.screens import Screens
 from outlast.wire import frame as wire
 from outlast.wire.frame import MAX_PAYLOAD_BYTES, Frame, Malformed, decode, telling
 from outlast.wire.relay import Hello, ServerHalf
@@ -39,7 +39,7 @@ MOST_UNSENT_BYTES = 1 << 20
 FRAMES_A_SECOND = 4_000
 REFUSAL_S = 1.0  # a viewer's input is answered at most this often
 
-Snapshot = Callable[[RunFolder, int, int], Awaitable[tuple[int, bytes] | None]]
+FOLLOW_BYTES = 1 << 20
 
 
 class Socket(Protocol):
@@ -70,14 +70,15 @@ class Relay:
     """One connection of one client; `serve` it, and call the methods below it as things come."""
 
     def __init__(
-        self, socket: Socket, folder: RunFolder, hello: Hello, *, server: str, snapshot: Snapshot
+        self, socket: Socket, folder: RunFolder, hello: Hello, *, server: str, screens: Screens
     ) -> None:
-        """`server` names this process of the server; `snapshot` pictures the screen, or can't."""
+        """`server` names this process of the server."""
         self._socket = socket
         self._folder = folder
         self._hello = hello
         self._server = server
-        self._snapshot = snapshot
+        self._screens = screens
+        self._followed = 0  # offset at which the engine was last told that there is more
         self._half = ServerHalf(hello, time.monotonic())
         self._link: Link | None = None
         self._cursor = Cursor(folder.file(OUTPUT))
@@ -208,6 +209,9 @@ class Relay:
             return
         if frame.kind == wire.GAP:
             self._gaps.append((int(frame.said()["from"]), frame.number))
+        elif frame.kind == wire.WRITTEN and frame.number - self._followed >= FOLLOW_BYTES:
+            self._followed = frame.number
+            self._screens.follow(self._folder)
         elif frame.kind == wire.NEWS:
             self._news = frame.said()
         elif frame.kind == wire.SIZE:
@@ -292,12 +296,12 @@ class Relay:
     async def _picture(self) -> None:
         """The screen as it is by now; without an engine for that, the end of the output."""
         try:
-            shot = await self._snapshot(self._folder, *self._size)
+            shot = await self._screens.snapshot(self._folder, *self._size)
         except (OutlastError, OSError) as error:
             _log.warning("no snapshot run=%s: %s", self._folder.run_id, error)
             shot = None
-        if shot is not None and len(shot[1]) <= MAX_PAYLOAD_BYTES:
-            self._do(self._half.snapshot(*shot, time.monotonic()))
+        if shot is not None and len(shot.data) <= MAX_PAYLOAD_BYTES:
+            self._do(self._half.snapshot(shot.offset, shot.data, time.monotonic()))
         else:
             try:
                 start = tail_start(self._cursor, TAIL_BYTES)
