@@ -23,7 +23,7 @@ from outlast.journal.writer import Writer
 from outlast.run.folder import OUTPUT, SCREEN, TIMING, RunFolder
 from outlast.sessions.engine import checkpoint
 from outlast.sessions.engine.ghostty import VERSION, Engine
-from outlast.sessions.engine.replay import BACKLOG_BYTES, CHECKPOINT_BYTES, Replay
+from outlast.sessions.engine.replay import CATCH_UP_BYTES, CHECKPOINT_BYTES, Replay
 from outlast.sessions.screens import Screens, Snapshot
 from tests.sessions.streams import torture
 
@@ -178,20 +178,20 @@ async def test_a_session_that_printed_nothing_has_no_picture(session: Session) -
 @pytest.mark.slow
 @in_loop
 async def test_a_checkpoint_spares_reading_the_journal(session: Session) -> None:
-    session.write(lines(0, 60_000))
-    assert session.length() > 5 * CHECKPOINT_BYTES
+    session.write(lines(0, 200_000))
+    assert session.length() > CATCH_UP_BYTES
     async with open_screens() as screens:
         behind = await shot(screens, session)
         assert not behind.is_exact
         assert behind.offset == session.length()
-        assert b"00059999" in behind.data
+        assert b"00199999" in behind.data
         kept = await caught_up(screens, session)
         assert kept.is_exact
     session.write(b"and more\r\n")
     async with open_screens() as screens:  # another process: only the file can help it
         found = await shot(screens, session)
     assert found.is_exact
-    assert found.data == expected(lines(0, 60_000) + b"and more\r\n")
+    assert found.data == expected(lines(0, 200_000) + b"and more\r\n")
 
 
 @pytest.mark.slow
@@ -282,7 +282,7 @@ async def test_what_a_checkpoint_covers_may_be_trimmed(session: Session) -> None
 @pytest.mark.slow
 @in_loop
 async def test_the_end_of_a_journal_without_lines_can_be_drawn(session: Session) -> None:
-    session.write(b"x" * (BACKLOG_BYTES + 3_000_000) + b"the end")
+    session.write(b"x" * (CATCH_UP_BYTES + 3_000_000) + b"the end")
     async with open_screens() as screens:
         found = await shot(screens, session)
     assert not found.is_exact

@@ -152,10 +152,8 @@ class Screens:
             return None
         if "offset" not in answer:
             return None
-        shot = Snapshot(answer["offset"], data, answer["is_exact"], answer["lines"])
-        if not shot.is_exact:
-            self.follow(folder)
-        return shot
+        self.follow(folder)  # so that the next one who comes waits less
+        return Snapshot(answer["offset"], data, answer["is_exact"], answer["lines"])
 
     def _avoid(self, path: str, is_tail: bool) -> None:
         while len(self._avoided) >= _MOST_REMEMBERED:

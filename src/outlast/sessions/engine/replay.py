@@ -9,6 +9,7 @@ the drawing, drawn into a second engine, gives the same picture.
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -27,8 +28,10 @@ _log = logging.getLogger(__name__)
 
 DEFAULT_SIZE = (80, 24)
 MOST_CELLS_A_SIDE = 1000
-# What is fed while somebody waits for a picture: at 30 MB/s or more, two thirds of the 100 ms.
+# What is fed in any case while somebody waits for a picture: 25 ms, or 70 on a busy machine.
 BACKLOG_BYTES = 2 << 20
+# With more than that it is tried for so long; what was fed isn't lost for the next time.
+CATCH_UP_BYTES, CATCH_UP_S = 16 << 20, 0.06
 TAIL_BYTES = 1 << 20
 LINE_BYTES = 64 << 10  # a line that is longer is begun in its middle
 CHECKPOINT_BYTES = 1 << 20
@@ -178,16 +181,26 @@ class Replay:
         """
         end = self.end() if up_to is None else min(up_to, self.end())
         self._stream.read_sizes()
-        if not 0 <= end - self.offset <= BACKLOG_BYTES:
-            return self._draw_tail(size, end)
         try:
-            self._stream.feed(end)
-            return _drawn(self._stream, size, self._is_exact)
+            if self.offset <= end and self._catches_up(end):
+                return _drawn(self._stream, size, self._is_exact)
         except Trimmed as trimmed:
             self._pass_over(trimmed)
         except Unfit:
             _log.info("run=%s offset=%d: within an endless sequence", self.folder.run_id, end)
         return self._draw_tail(size, end)
+
+    def _catches_up(self, end: int) -> bool:
+        """Feed the output up to `end` if that doesn't take too long; raises as `_Stream.feed`."""
+        if end - self.offset > CATCH_UP_BYTES:
+            return False
+        until_s = time.monotonic() + CATCH_UP_S
+        while end - self.offset > BACKLOG_BYTES and time.monotonic() < until_s:
+            self._stream.feed(self.offset + _PIECE_BYTES)
+        if end - self.offset > BACKLOG_BYTES:
+            return False
+        self._stream.feed(end)
+        return True
 
     def _draw_tail(self, size: tuple[int, int], end: int) -> Drawn | None:
         tail = _Stream(self.folder, Engine(*self._stream.engine.size), 0, 0)
