@@ -301,3 +301,16 @@ def test_a_run_without_outputs_or_metrics_says_how_to_get_some(cli: Piped) -> No
     assert "no stored outputs" in cli("outputs").out
     assert "get_context().log" in cli("metrics").out
     assert cli("metrics", "--csv").out == "name,step,time_ns,value\n"
+
+
+def test_every_setting_is_a_flag_of_up(cli: Piped, place: Place) -> None:
+    cli("down")
+    done = cli("up", "--detach", "--cpus", "3", "--output-quota-bytes", "2000000")
+    assert done.code == 0, done.err
+    status = json.loads(cli("status", "--json").out)
+    assert status["slots"]["total"]["cpus"] == 3
+    wrong = cli("up", "--cpu", "3")
+    assert wrong.code == 2
+    assert wrong.err.startswith(
+        "error: --cpu: there is no such setting\n  try: outlast config show"
+    )

@@ -178,6 +178,13 @@ def test_what_cant_be_started_is_told_in_words(
     assert run.log == ""
 
 
+def test_the_search_path_stands_in_the_event_alone(run: Run) -> None:
+    run.environ["PATH"] = "/nowhere:" + "/long" * 100
+    ended = run.start(["no-such-command"]).ended()
+    assert run.environ["PATH"] in run.wait(ev.StartFailed).message
+    assert ended.message == "there is no command 'no-such-command' on the PATH"
+
+
 def test_a_missing_folder_is_told(run: Run) -> None:
     run.start(["true"], folder="/no/such/folder").ended()
     assert run.wait(ev.StartFailed).reason == "no_folder"

@@ -172,6 +172,12 @@ class StartFailed(NamedTuple):
     reason: str  # no_command | not_executable | no_folder | no_processes | ...
     message: str
 
+    @property
+    def short(self) -> str:
+        """The message without the whole search path, which only this event keeps."""
+        before, mark, _ = self.message.partition(" on the PATH: ")
+        return before + mark.rstrip(": ")
+
 
 class Exited(NamedTuple):
     """The main process ended; written and synced before anything else is done."""

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from outlast import config
-from outlast.errors import OutlastError
+from outlast.errors import Invalid, OutlastError
 from outlast.printable import printable
 from outlast.server.workspace import AlreadyRunning, Lock, make_folder, token
 
@@ -67,7 +67,21 @@ def _leave_the_run(arguments: Sequence[str]) -> None:
         os.execve(sys.executable, [sys.executable, "-m", "outlast.server", *arguments], kept)
 
 
+def check(arguments: Sequence[str]) -> None:
+    """Raise Invalid for a flag that is no setting; what their values may be, `main` tells."""
+    unknown = _parser().parse_known_args(list(arguments))[1]
+    if unknown:
+        raise Invalid(
+            f"{unknown[0]}: there is no such setting",
+            hint="outlast config show   (each is a flag, as --port 9000)",
+        )
+
+
 def _flags(arguments: Sequence[str]) -> dict[str, Any]:
+    return vars(_parser().parse_args(list(arguments)))
+
+
+def _parser() -> argparse.ArgumentParser:
     """Every setting is a flag: --port 9000, --insecure-bind."""
     parser = argparse.ArgumentParser(prog="outlast up", allow_abbrev=False)
     for name, default in config.Settings()._asdict().items():
@@ -77,7 +91,7 @@ def _flags(arguments: Sequence[str]) -> dict[str, Any]:
             parser.add_argument(flag, dest=name, action="store_const", const=True, help=about)
         else:
             parser.add_argument(flag, dest=name, help=about)
-    return vars(parser.parse_args(list(arguments)))
+    return parser
 
 
 def _say(error: OutlastError, code: int) -> int:

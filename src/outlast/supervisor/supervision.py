@@ -168,8 +168,9 @@ class Supervision:
     def fail_to_start(self, reason: str, message: str, exit_code: int) -> None:
         """The command never ran."""
         message = plain(message)
-        self.story.tell(ev.StartFailed(time.time_ns(), self.attempt, reason, message))
-        self.seen = self.seen._replace(start_failure=message)
+        failed = ev.StartFailed(time.time_ns(), self.attempt, reason, message)
+        self.story.tell(failed)
+        self.seen = self.seen._replace(start_failure=failed.short)
         self.facts.update(exit_code=exit_code, reason=reason)
         self._finish(is_to_collect=False)
 

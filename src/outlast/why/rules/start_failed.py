@@ -23,7 +23,7 @@ def rule(evidence: Evidence) -> Finding | None:
         "."
     ) or "no reason was told"
     # The full search path stands in the evidence.
-    short = message.partition(" on the PATH: ")[0]
+    short = message.partition(" on the PATH")[0]
     near = listed(evidence.near_commands, word="or")
     meant = f"; did you mean {near}?" if near else "."
     return Finding(
