@@ -23,6 +23,7 @@ class Network:
         self.connections = 0  # since the beginning
         self.passed_bytes = 0
         self._pairs: list[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         self._is_down = False
         self._is_swallowing = False
         self._wakes: list[tuple[int, threading.Event]] = []
@@ -69,6 +70,10 @@ class Network:
         await self._over.wait()
         server.close()
         await self._cut()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.sleep(0.05)  # transports close in the loop's next turns
 
     def _call(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -82,6 +87,10 @@ class Network:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)  # the loop itself keeps only weak references
+        task.add_done_callback(self._tasks.discard)
         if self._is_down:
             _reset(writer)
             return
@@ -96,9 +105,7 @@ class Network:
             await asyncio.gather(self._pass(reader, out, pair), self._pass(there, writer, pair))
         finally:
             for one in pair:
-                one.close()
-                with contextlib.suppress(OSError):
-                    await one.wait_closed()
+                one.transport.abort()
             if pair in self._pairs:
                 self._pairs.remove(pair)
 

@@ -34,6 +34,10 @@ _PIPE_BYTES = 1 << 20  # a pipe has room for 64 KiB by itself: a wake-up for eac
 # More in the kernel's hands, unsent, would only delay the pings behind it.
 _UNSENT_BYTES = 512 << 10
 _TURNS = 8
+# ssh writes pieces of 32 KiB. While much comes they are let gather for a millisecond: fewer and
+# larger messages, and a key never waits for it.
+_BULK_BYTES = range(16 << 10, 128 << 10)
+_GATHER_S = 0.001
 _ERRORS_ONLY = -1
 
 
@@ -70,6 +74,7 @@ class Proxy:
         self._has_worked = False
         self._reason = ""
         self._is_writable = True  # somebody reads stdout
+        self._gather_s = 0.0  # nothing more is read until then
         self._gone_s = 0.0  # when ssh has gone
         self._is_ended = False
         self._woken: socket.socket | None = None
@@ -109,8 +114,9 @@ class Proxy:
     def _read_ssh(self) -> bool:
         outgoing = self._link.outgoing
         size_bytes = min(outgoing.room_bytes, PIECE_BYTES)
-        if not size_bytes:
+        if not size_bytes or time.monotonic() < self._gather_s:
             return False
+        self._gather_s = 0.0
         try:
             data = os.read(self._stdin, size_bytes)
         except BlockingIOError:
@@ -121,6 +127,8 @@ class Proxy:
             outgoing.put(data)
         else:
             outgoing.is_ended = True
+        if len(data) in _BULK_BYTES:
+            self._gather_s = time.monotonic() + _GATHER_S
         return True
 
     def _write_ssh(self) -> bool:
@@ -254,7 +262,8 @@ class Proxy:
 
     def _wait(self) -> None:
         link, line = self._link, self._line
-        self._watch(self._stdin, select.POLLIN if link.outgoing.room_bytes else 0)
+        is_reading = link.outgoing.room_bytes and not self._gather_s
+        self._watch(self._stdin, select.POLLIN if is_reading else 0)
         is_pending = link.incoming.next_piece() is not None
         wanted = select.POLLOUT if is_pending else _ERRORS_ONLY
         self._watch(self._stdout, wanted if self._is_writable else 0)
@@ -278,6 +287,8 @@ class Proxy:
 
     def _sleep_ms(self) -> int:
         now_s = time.monotonic()
+        if self._gather_s:
+            return 1
         if self._line is None:
             due_s = self._next_try_s
             if not self._is_told:

@@ -35,6 +35,12 @@ _LINGER_S = 60.0
 _GREETING_S = 10.0
 _GREETINGS = 8  # connections that haven't said yet who they are
 _TURNS = 4  # then the rest of the loop gets its turn
+_BUFFER_BYTES = 1 << 20
+_SO_SNDBUFFORCE = 32  # Linux; beyond the usual 208 KiB as root only
+# sshd writes pieces of 32 KiB, and each would be a frame through three processes. While much comes,
+# pieces are let gather for a millisecond: it saves half of the work, and a key never waits for it.
+_BULK_BYTES = (16 << 10, 128 << 10)
+_GATHER_S = 0.0005
 
 
 class Tunnel(Channel):
@@ -48,6 +54,7 @@ class Tunnel(Channel):
         self._line: Optional[_Line] = None  # the client's connection
         self._greeting: List[_Line] = []
         self._has_met = False  # the client was here once
+        self._is_gathering = False
         self._gone = "its supervisor was killed, and what was on its way died with it"
 
     def start(self, launch: Launch, environ: Mapping[str, str], *, cgroup_procs: str = "") -> int:
@@ -80,6 +87,7 @@ class Tunnel(Channel):
     def attach(self, request: Dict[str, Any], asker: Asker) -> None:
         """A connection; its first frame tells whether it is the client's."""
         taken = asker.take()
+        _make_room(taken.socket)
         line = _Line(taken.socket)
         if self._gone:
             line.say_bye(self._gone)
@@ -91,8 +99,9 @@ class Tunnel(Channel):
             self._greet(line, taken.rest)
 
     def drain(self) -> None:
+        self._is_gathering = False
         while self._read_command():
-            continue
+            self._is_gathering = False
         self._close_pair()
         if self._desk is not None:
             if self._line is None:
@@ -124,7 +133,7 @@ class Tunnel(Channel):
         """From the command, as much as the window has room for."""
         outgoing = self._link.outgoing
         size_bytes = min(outgoing.room_bytes, PIECE_BYTES)
-        if self._ours is None or not size_bytes:
+        if self._ours is None or not size_bytes or self._is_gathering:
             return False
         try:
             data = self._ours.recv(size_bytes)
@@ -136,7 +145,14 @@ class Tunnel(Channel):
             outgoing.put(data)
         else:
             self._close_pair()
+        if _BULK_BYTES[0] <= len(data) < _BULK_BYTES[1] and self._desk is not None:
+            self._is_gathering = True
+            self._loop.after("tunnel gather", _GATHER_S, self._gathered)
         return True
+
+    def _gathered(self) -> None:
+        self._is_gathering = False
+        self._move()
 
     def _hand_on(self) -> bool:
         """To the command."""
@@ -194,7 +210,8 @@ class Tunnel(Channel):
         """Wait for what would let something move, and for nothing else: poll() has to sleep."""
         link, line = self._link, self._line
         if self._ours is not None:
-            events = select.POLLIN if link.outgoing.room_bytes else 0
+            is_reading = link.outgoing.room_bytes and not self._is_gathering
+            events = select.POLLIN if is_reading else 0
             events |= select.POLLOUT if link.incoming.next_piece() is not None else 0
             _watch(self._loop, self._ours.fileno(), events, self._move)
         if line is not None:
@@ -367,4 +384,16 @@ def _pair() -> Tuple[_socket.socket, _socket.socket]:
     """Two ends of one stream; ours doesn't block."""
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
     ours.setblocking(False)
+    _make_room(ours)
+    _make_room(theirs)
     return ours, theirs
+
+
+def _make_room(socket: _socket.socket) -> None:
+    """Let more be on its way in this socket: fewer wake-ups."""
+    for option in (_SO_SNDBUFFORCE, _socket.SO_SNDBUF):
+        try:
+            socket.setsockopt(_socket.SOL_SOCKET, option, _BUFFER_BYTES)
+            return
+        except OSError:  # not root
+            continue
