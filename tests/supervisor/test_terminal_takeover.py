@@ -170,6 +170,7 @@ def test_the_supervisor_is_killed_before_any_system_call(run: Run, call: str, wh
 
 def test_the_keeper_is_killed_and_nothing_happens(run: Run) -> None:
     session(run, [PYTHON, "-c", PROGRAM])
+    run.wait_output("line 0")
     driver = Driver(run)
     driver.type_some()
     os.kill(run.keeper, signal.SIGKILL)

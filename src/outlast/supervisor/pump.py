@@ -83,7 +83,8 @@ class Pump:
     def _take(self) -> Tuple[int, bool]:
         """Fill the pipe; how many bytes, and whether the terminal holds no more."""
         taken = 0
-        for _ in range(_READS):
+        # By hand only what surely finds room in the pipe, which has one page at least.
+        for _ in range(_READS if self._can_splice else 1):
             try:
                 taken += self._read()
             except BlockingIOError:
