@@ -73,12 +73,14 @@ def test_help_names_every_verb_with_its_first_line(cli: Piped) -> None:
     assert done.code == 0
     for path in COMMANDS.glob("[a-z]*.py"):
         first = path.read_text().split("\n")[0].strip('"').rstrip(".")
-        assert f"  {path.stem} " in done.out
+        assert f"  {path.stem.replace('_', '-')} " in done.out
         assert " ".join(first.split()) in " ".join(done.out.split())
     assert max(map(len, done.out.splitlines())) <= 80
 
 
-@pytest.mark.parametrize("verb", sorted(path.stem for path in COMMANDS.glob("[a-z]*.py")))
+@pytest.mark.parametrize(
+    "verb", sorted(path.stem.replace("_", "-") for path in COMMANDS.glob("[a-z]*.py"))
+)
 def test_every_verb_has_help_within_80_columns(
     verb: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -21,7 +21,9 @@ UNREACHABLE = 69  # EX_UNAVAILABLE of sysexits.h
 REFUSED = 77  # EX_NOPERM
 NOT_STARTED = 127  # as a shell says of a command that it can't find
 INTERRUPTED = 130  # 128 + SIGINT, as shells say it
+HUNG_UP = 129  # 128 + SIGHUP: the terminal of `attach` or `shell` is gone
 BROKEN_PIPE = 141  # 128 + SIGPIPE
+TERMINATED = 143  # 128 + SIGTERM
 
 _BY_ERROR: tuple[tuple[type[OutlastError], int], ...] = (
     (Invalid, USAGE),
