@@ -61,7 +61,10 @@ class Frame(NamedTuple):
 
     def said(self) -> Dict[str, Any]:
         """The JSON object of the payload. Raises ValueError when it isn't one."""
-        value = json.loads(self.payload)
+        try:
+            value = json.loads(self.payload)
+        except RecursionError:
+            raise ValueError("the payload is nested too deeply") from None
         if not isinstance(value, dict):
             raise ValueError("the payload isn't a JSON object")
         return value

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 from starlette.responses import Response, StreamingResponse
 
 from outlast.errors import Conflict, NotFound, Refused
@@ -127,16 +127,16 @@ class Export(msgspec.Struct, forbid_unknown_fields=True):
     ] = "text"
 
 
-class Transcript(msgspec.Struct, omit_defaults=True, rename={"start": "from"}):
+class Transcript(msgspec.Struct, rename={"start": "from"}):
     """A page, hits, or commands; `next` is where the following part begins."""
 
     first: Annotated[int, Meta(description="first offset that is kept")]
     end: Annotated[int, Meta(description="length of the output by now")]
     start: int = 0
     next: int = 0
-    text: str | None = None
-    hits: list[Any] | None = None
-    commands: list[Any] | None = None
+    text: str | UnsetType = UNSET
+    hits: list[Any] | UnsetType = UNSET
+    commands: list[Any] | UnsetType = UNSET
 
 
 async def list_sessions(call: Call) -> Response:
