@@ -189,10 +189,12 @@ class Supervision:
 
     def reach(self, limit: str, allowed: float, observed: float) -> None:
         """A limit is reached: say it, and end everything."""
+        if self.stage not in ("running", "leftovers"):
+            return
         self._note_limit(limit, allowed, observed)
         if self.assignment.is_interactive:  # its owner is the user's own process: let it live
             self._finish()
-        elif self.stage in ("running", "leftovers"):
+        else:
             self._stop_for_limit()
 
     def _note_limit(self, limit: str, allowed: float, observed: float) -> None:
