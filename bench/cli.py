@@ -16,7 +16,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from outlast.sdk import Workspace, submit
+from outlast.sdk.submit import submit
+from outlast.sdk.workspace import Workspace
 from outlast.sdk.start import stop
 
 BARE = [sys.executable, "-c", "pass"]

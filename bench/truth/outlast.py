@@ -16,7 +16,8 @@ from typing import Any
 
 from adapters.base import Base, alive, cmdline, kids, kill9, ppid, tree
 
-from outlast.sdk import RunHandle, Workspace
+from outlast.sdk.handle import RunHandle
+from outlast.sdk.workspace import Workspace
 
 __all__ = ["Adapter", "alive", "cmdline", "kids", "ppid", "tree"]
 

@@ -56,3 +56,14 @@ def test_the_cli_starts_light() -> None:
     )
     assert len(loaded) <= 110
     assert not loaded & SLOW
+
+
+def test_a_list_imports_nothing_of_what_runs_are_made_with() -> None:
+    # As `ls` does up to its first request. Of these, http.client and email are 31, click is 36.
+    loaded = modules_after(
+        "import outlast.cli.main, outlast.cli.commands.ls, outlast.sdk.workspace"
+    )
+    assert len(loaded - BARE) <= 135
+    unneeded = {"handle", "submit", "start"}
+    assert not loaded & (SLOW | {f"outlast.sdk.{name}" for name in unneeded})
+    assert not loaded & {"outlast.run.state", "outlast.run.spec", "subprocess", "tempfile"}

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from outlast import process
-from outlast.sdk import RunHandle
+from outlast.sdk.handle import RunHandle
 from outlast.sdk.start import start, stop
 from outlast.sdk.workspace import Workspace
 from outlast.transport.address import Address, find

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from outlast.sdk import RunHandle
+from outlast.sdk.handle import RunHandle
 from tests.scenario.conftest import IS_FULL, Place, wait_gone
 
 jupyter_client = pytest.importorskip("jupyter_client")

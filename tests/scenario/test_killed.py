@@ -18,7 +18,7 @@ import pytest
 from outlast import process
 from outlast.process import Identity
 from outlast.run.state import RunState
-from outlast.sdk import RunHandle
+from outlast.sdk.handle import RunHandle
 from outlast.transport.address import find
 from tests.scenario.conftest import Place
 

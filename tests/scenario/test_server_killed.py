@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from outlast.sdk import RunHandle
+from outlast.sdk.handle import RunHandle
 from tests.scenario import index
 from tests.scenario.conftest import IS_FULL, Place
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from outlast.sdk import RunHandle
+from outlast.sdk.handle import RunHandle
 from tests.scenario.conftest import Place
 
 pytestmark = pytest.mark.slow

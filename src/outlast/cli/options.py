@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -154,6 +153,8 @@ def request(asked: Mapping[str, Any]) -> dict[str, Any]:
     outputs: list[dict[str, Any]] = [{"path": path} for path in asked["outputs"]]
     for check in asked["checks"]:
         number, _, command = check.partition("=")
+        import shlex
+
         outputs[int(number)]["check"] = shlex.split(command)
     retries = asked["retries"]
     retry_on = asked["retry_on"] or (() if asked["retry_codes"] else ("lost",))

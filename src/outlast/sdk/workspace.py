@@ -6,14 +6,15 @@ import os
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from outlast import config
 from outlast.errors import Refused
-from outlast.sdk.handle import RunHandle
-from outlast.sdk.start import start
 from outlast.transport.address import Address, find, was_killed
 from outlast.transport.connection import Connection
+
+if TYPE_CHECKING:
+    from outlast.sdk.handle import RunHandle
 
 # A killed server is started again by whoever misses it for so long: something else that looks
 # after it (systemd, a person) comes first.
@@ -53,7 +54,9 @@ class Workspace:
         Raises Unreachable when the server can't be started, Refused without a token for `url`.
         """
         if not self.url:
-            return Connection(start(self.home), locate=self._locate, tell=self._tell)
+            return Connection(
+                find(self.home) or self._start(), locate=self._locate, tell=self._tell
+            )
         if not self._token:
             raise Refused(
                 f"the server at {self.url} needs a token",
@@ -80,11 +83,18 @@ class Workspace:
         """Where the server is now; a killed one is started again, a stopped one is not."""
         found = find(self.home)
         if found is None and lasted_s > RESTART_AFTER_S and was_killed(self.home):
-            return start(self.home)
+            return self._start()
         return found
+
+    def _start(self) -> Address:
+        from outlast.sdk.start import start  # mostly there is a server
+
+        return start(self.home)
 
     def run(self, ref: str) -> RunHandle:
         """One run by id, unique prefix, name, or "@last". Raises NotFound, Conflict."""
+        from outlast.sdk.handle import RunHandle  # a list of rows needs none
+
         found = self.connection.get("/api/resolve", ref=ref)
         return RunHandle(self.connection, found["id"])
 
@@ -104,6 +114,8 @@ class Workspace:
         `status` is one or several with commas; `where` as "metrics.loss < 0.1 and tags.team = 'a'";
         `sort` a column, metrics.NAME or tags.NAME, with "-" before it the greatest first.
         """
+        from outlast.sdk.handle import RunHandle
+
         filters = {
             "experiment": experiment, "status": status, "where": where, "sort": sort,
             "since_ns": since_ns, "kind": kind,
