@@ -16,9 +16,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from outlast.sdk.start import stop
 from outlast.sdk.submit import submit
 from outlast.sdk.workspace import Workspace
-from outlast.sdk.start import stop
 
 BARE = [sys.executable, "-c", "pass"]
 OUTLAST = [sys.executable, "-m", "outlast"]

@@ -16,7 +16,7 @@ from outlast.sdk.start import start, stop
 from outlast.sdk.workspace import Workspace, get_run, runs
 from outlast.transport.address import find
 
-CLIENT = "import sys; from outlast.sdk.workspace import Workspace; print(Workspace(sys.argv[1]).status()['pid'])"
+CLIENT = "import sys; from outlast import Workspace; print(Workspace(sys.argv[1]).status()['pid'])"
 
 
 @pytest.fixture
