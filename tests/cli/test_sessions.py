@@ -8,7 +8,7 @@ import re
 import signal
 import struct
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from fcntl import ioctl
 
@@ -21,6 +21,14 @@ DETACH = b"\x1dd"
 # `cat` as the shell: what is typed comes back once by the PTY's echo, once by cat.
 CAT = ("--", "sh", "-c", "echo ready; exec cat")
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def closed(cli: Piped) -> Iterator[None]:
+    """No test leaves a session behind."""
+    yield
+    if left := cli("sessions", "-q").out.split():
+        cli("close", "--force", *left)
 
 
 def opened(cli: Piped, *words: str) -> str:
