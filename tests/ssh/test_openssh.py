@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -22,6 +23,20 @@ def test_a_command_runs_and_its_exit_code_comes_back(world: World) -> None:
     done = world.ssh("cat; echo oops >&2; exit 3", data=b"typed")
     assert (done.returncode, done.stdout) == (3, b"typed")
     assert done.stderr.strip().endswith(b"oops")
+
+
+def test_the_verb_logs_in_without_any_configuration(world: World) -> None:
+    assert world.outlast("ssh", "local", "echo", "$((6 * 7))") == "42\n"
+
+
+def test_a_target_that_is_not_there_is_said_with_those_that_are(world: World) -> None:
+    words = [sys.executable, "-m", "outlast", "ssh", "127.0.0.1"]
+    done = subprocess.run(
+        words, env=world.environ, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode != 0
+    assert "no target '127.0.0.1'" in done.stderr
+    assert "one of: local" in done.stderr
 
 
 def test_a_terminal_is_opened(world: World) -> None:
