@@ -70,6 +70,7 @@ def listing(function: Function) -> Function:
             click.option("--since", type=Duration(), help="Only of the last DURATION, as 2h."),
             click.option("--status", help="Only with this status, as Failed; several by commas."),
             click.option("-e", "--experiment", help="Only of this experiment."),
+            click.option("--kind", help="Only of this kind; session, tunnel and all show more."),
             click.option("--where", help='Only where this holds, as "metrics.loss < 0.1".'),
             click.option(
                 "--sort", help="By created, metrics.NAME, tags.NAME or duration; - reverses."

@@ -56,6 +56,8 @@ async def join(scope: dict[str, Any], receive: Any, parts: Parts) -> None:
         role = hello.role
         _check_role(principal, role)
         folder, spec = await parts.in_thread(_session, parts.settings.runs_folder, run_id)
+        if hello.output is None:
+            parts.screens.prepare()
         relay = Relay(socket, folder, hello, server=_server_id(parts), screens=parts.screens)
         try:
             await _attach(relay, parts, folder, spec)
