@@ -132,9 +132,9 @@ class Terminal(Channel):
     def _grown(self, before: int) -> None:
         length = self._pump.length
         if length > before:
+            self._room.written(length)  # first: somebody waits for the echo of a key
             self._timing.came(max(before, self._lost_until), length)
             self._marks.follow(length)
-            self._room.written(length)
             self._upkeep.grown(length)
         if self._pump.refusal and self._desk.loop.due_s("room") is None:
             complain(f"{names.OUTPUT}: {self._pump.refusal}; the newest is kept in memory")
