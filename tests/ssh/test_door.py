@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import Any
 import pytest
 
 from outlast.errors import NotFound, OutlastError, Refused
+from outlast.server.routes import tunnels
+from outlast.store import runs
 from outlast.transport.address import Address
 from outlast.transport.websocket import WebSocket
 from outlast.wire import frame as wire
 from outlast.wire.frame import decode
 from outlast.wire.stream import ClientLink, Denied
-from tests.server.running import Server, running
+from tests.server.running import Server, running, wait_over
 from tests.ssh.test_keys import ED25519
 from tests.ssh.world import needs_ssh
 
@@ -168,15 +171,41 @@ def test_an_unknown_tunnel_is_tried_again_while_the_server_is_young(
 def test_a_tunnel_that_is_over_is_final(server: Server, tmp_path: Path) -> None:
     made = opened(server)
     server.ask("POST", f"/api/runs/{made['id']}/cancel", {"force": True})
-    deadline = time.monotonic() + 20
-    while server.ask("GET", f"/api/runs/{made['id']}").json["status"] != "Canceled":
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    assert wait_over(server, made["id"]) == "Canceled"
     talk = Talk(server, made["id"], ClientLink(made["id"], made["token"]))
     with pytest.raises(Denied, match="over") as caught:
         talk.until(b"never")
     assert caught.value.is_final
     talk.line.close()
+
+
+def test_tunnels_that_were_over_for_a_week_are_deleted(server: Server) -> None:
+    made = [opened(server) for _ in range(3)]
+    for one in made[:2]:
+        server.ask("POST", f"/api/runs/{one['id']}/cancel", {"force": True})
+        wait_over(server, one["id"])
+    deleted: list[str] = []
+
+    class Rows:
+        """The rows of a real server, read a week later."""
+
+        async def read(self, _page: object, query: runs.Query) -> runs.Page:
+            asked = f"kind={query.kind}&status={','.join(query.status)}&sort={query.sort}"
+            rows = server.ask("GET", f"/api/runs?{asked}&limit={query.limit}").json["runs"]
+            week_ns = int(tunnels.KEPT_S * 1e9)
+            for row in rows:
+                row["ended_ns"] -= week_ns if row["id"] == made[0]["id"] else 0
+            return runs.Page(rows, None)
+
+        @property
+        def scheduler(self) -> Rows:
+            return self
+
+        async def delete(self, run_id: str) -> None:
+            deleted.append(run_id)
+
+    asyncio.run(tunnels._forget_old(Rows()))  # type: ignore[arg-type]
+    assert deleted == [made[0]["id"]]
 
 
 @pytest.mark.parametrize("message", [b"x", b"", wire.Frame(wire.DATA, 0, b"x").encode()])

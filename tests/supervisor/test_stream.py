@@ -254,6 +254,14 @@ def test_last_words_wait_for_a_client_that_is_coming_back(run: Run, clients: lis
     run.wait(ev.TreeEnded)
 
 
+def test_a_tunnel_that_nobody_joined_is_canceled_at_once(run: Run) -> None:
+    tunnel(run, "os.write(1, b'a banner'); os.read(0, 1)")
+    began = time.monotonic()
+    run.ask(op="stop", reason="cancel")
+    assert run.ended().outcome == "canceled"
+    assert time.monotonic() - began < 5
+
+
 def test_a_goodbye_ends_the_command(run: Run, clients: list[Client]) -> None:
     tunnel(run, ECHO)
     client = client_of(run, clients)

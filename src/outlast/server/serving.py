@@ -46,6 +46,7 @@ log = logging.getLogger(__name__)
 
 BACKLOG = 2_048
 MAX_MESSAGE_BYTES = 1 << 20
+UNSENT_BYTES = 512 << 10
 PING_S = 20.0
 NEXT_PORTS = 100  # how many ports after the usual one are tried
 # Descriptors that connections leave for journals, the database and the processes to start.
@@ -88,6 +89,8 @@ def _bound(host: str, port: int) -> socket.socket:
     try:
         # Else the closed connections of the server before keep the port for a minute.
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Inherited by what is accepted: on a slow link, pings don't wait behind megabytes.
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         found.bind((host, port))
         found.listen(BACKLOG)
         found.setblocking(False)

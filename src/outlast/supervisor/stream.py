@@ -29,9 +29,9 @@ from outlast.wire.stream import PIECE_BYTES, PING_S, Denied, NodeLink
 TOKEN_SHA256 = "tunnel.token_sha256"
 LEFT_S = "tunnel.left_s"  # how long it waits for a client; DEFAULT_LEFT_S without it
 DEFAULT_LEFT_S = 24 * 3600.0
-# After the command's end: what it said last (why it hung up) waits so long for a client. So does a
-# tunnel for the first connection of whoever asked for it.
-_LINGER_S = 60.0
+# After the command's end: what it said last (why it hung up) waits so long for the client.
+_LINGER_S = 10.0
+_FIRST_S = 60.0  # for the first connection of whoever asked for the tunnel
 _GREETING_S = 10.0
 _GREETINGS = 8  # connections that haven't said yet who they are
 _TURNS = 4  # then the rest of the loop gets its turn
@@ -111,7 +111,8 @@ class Tunnel(Channel):
     @property
     def is_at_rest(self) -> bool:
         """Is there nothing left that a client could still take? Else the run waits for one."""
-        return self._ours is None and (bool(self._gone) or self._link.outgoing.is_taken)
+        is_awaited = self._has_met and not self._gone and not self._link.outgoing.is_taken
+        return self._ours is None and not is_awaited
 
     def close(self) -> None:
         self._close_pair()
@@ -282,8 +283,10 @@ class Tunnel(Channel):
     def _await_client(self) -> None:
         properties = self.assignment.spec.properties
         left_s = float(properties.get(LEFT_S, DEFAULT_LEFT_S))
-        if self._ours is None or not self._has_met:
-            left_s = min(left_s, _LINGER_S)
+        if self._ours is None:
+            left_s = _LINGER_S
+        elif not self._has_met:
+            left_s = min(left_s, _FIRST_S)
         self._loop.after(
             "tunnel left", left_s, lambda: self._give_up(f"no client came for {left_s:g} s")
         )

@@ -6,25 +6,31 @@ into the server's network.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import time
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 from starlette.responses import Response
 
-from outlast.errors import Invalid
+from outlast.errors import Invalid, NotFound
 from outlast.server import tunnel
 from outlast.server.answers import json_answer
 from outlast.server.call import Call
 from outlast.server.parts import Parts
 from outlast.server.route import Route
 from outlast.ssh import daemon, keys
+from outlast.store import runs
 from outlast.supervisor import stream
 
 LOCAL = "local"
 TARGETS = (LOCAL,)  # the server's own machine, as the account that the server runs as
+SETTLED = ("Completed", "Failed", "Canceled")
+KEPT_S = 7 * 24 * 3600.0  # after their end
+FORGOTTEN_AT_ONCE = 20
 # Never reached: a tunnel ends when its client says so or is gone for good.
 ENDLESS_S = 100 * 365 * 24 * 3600.0
 
@@ -73,6 +79,7 @@ async def open_tunnel(call: Call) -> Response:
     token = os.urandom(32).hex()
     spec, launch = _run(found, wanted.target, token)
     run = await parts.scheduler.submit(spec, launch)
+    parts.scheduler.spawn(_forget_old(parts))
     answer = {
         "id": run.id, "token": token, "target": wanted.target,
         "user": found.user, "host_key": found.host_key,
@@ -88,6 +95,17 @@ async def pass_tunnel(scope: dict[str, Any], receive: Any, send: Any) -> None:
         scope["outlast.principal"].name, "attach tunnel", run_id, scope["outlast.ip"], "done"
     )
     await tunnel.relay(parts, run_id, receive, send)
+
+
+async def _forget_old(parts: Parts) -> None:
+    """Delete tunnels that have been over for long: each `scp` makes one, and nobody looks at it."""
+    over = runs.Query(kind="tunnel", status=SETTLED, sort="created", limit=FORGOTTEN_AT_ONCE)
+    page = await parts.read(runs.page, over)
+    since_ns = time.time_ns() - int(KEPT_S * 1e9)
+    for row in page.rows:
+        if row["ended_ns"] and row["ended_ns"] < since_ns:
+            with contextlib.suppress(NotFound):  # somebody else was faster
+                await parts.scheduler.delete(row["id"])
 
 
 def _target(parts: Parts, name: str) -> dict[str, str]:
