@@ -54,7 +54,8 @@ def test_a_stopped_server_loses_nobody_and_its_clients_go_on(place: Place) -> No
     place.wait_for(run, lambda state: state["status"] == "Running")
     server = find(place.home)
     assert server is not None
-    with place.popen("logs", "-f", run.id, stdout=subprocess.PIPE) as client:
+    # Unbuffered: `communicate` doesn't return what a buffer took in with the first line.
+    with place.popen("logs", "-f", run.id, stdout=subprocess.PIPE, bufsize=0) as client:
         assert client.stdout is not None
         first = client.stdout.readline()
         os.kill(server.pid, signal.SIGSTOP)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import select
@@ -66,12 +67,15 @@ class Life:
             pids = self.place.supervisors(self.run.id)
             for number in (signal.SIGSTOP, signal.SIGKILL):  # neither half can follow the other
                 for pid in pids:
-                    os.kill(pid, number)
+                    with contextlib.suppress(ProcessLookupError):  # it ended as its script did
+                        os.kill(pid, number)
 
     def wait_gone(self, until_s: float) -> None:
         """Until no process of the run is left."""
-        pidfds = self.pidfds + [os.pidfd_open(pid) for pid in self.members()]
-        for pidfd in pidfds:
+        for pid in self.members():
+            with contextlib.suppress(ProcessLookupError):
+                self.pidfds.append(os.pidfd_open(pid))
+        for pidfd in self.pidfds:
             assert select.select([pidfd], [], [], max(0.0, until_s - time.monotonic()))[0]
             os.close(pidfd)
         assert self.members() == []

@@ -163,7 +163,7 @@ def test_a_run_goes_on_when_server_and_client_are_killed(place: Place) -> None:
 def test_a_client_that_follows_survives_a_restart_of_the_server(place: Place) -> None:
     client = place.popen(
         "run", "--", "sh", "-c", "for i in 1 2 3 4 5 6; do echo $i; sleep 0.5; done",
-        stdout=subprocess.PIPE,
+        stdout=subprocess.PIPE, bufsize=0,
     )  # fmt: skip
     assert client.stdout is not None
     first = client.stdout.readline()
