@@ -135,7 +135,8 @@ def test_what_it_cannot_keep_is_a_gap_that_is_told(small: Run, is_killed: bool) 
     assert found[:first] == whole[:first]
     assert found[first:end] == bytes(end - first)
     assert found[end:] == whole[end:]
-    assert len(whole) - end == KEPT_BYTES
+    # What was still on its way when room returned comes on top.
+    assert KEPT_BYTES <= len(whole) - end < KEPT_BYTES + (256 << 10)
     offsets = [record["at"] for record in records(small, "timing")]
     assert offsets == sorted(offsets)
     (warned,) = [warned for warned in small.of(ev.Warned) if warned.code == "output_lost"]
