@@ -25,13 +25,16 @@ from outlast.sessions.screens import Screens
 from outlast.wire import frame as wire
 from outlast.wire.frame import MAX_PAYLOAD_BYTES, Frame, Malformed, decode, telling
 from outlast.wire.relay import Hello, ServerHalf
-from outlast.wire.terminal import VIEWER, Actions, Closed, Forward, Picture, Read, Send
+from outlast.wire.terminal import PIECE_BYTES, VIEWER, Actions, Closed, Forward, Picture, Read, Send
 
 _log = logging.getLogger(__name__)
 
 # Without an engine for snapshots a fresh client gets so much of the end; it fills one window.
 TAIL_BYTES = 256 << 10
 LINE_BYTES = 16 << 10  # a line that is longer is begun in its middle
+# Output begins in small pieces, each twice the one before: over a connection that breaks again and
+# again a large piece would never arrive whole, and the client would only fall behind.
+FIRST_PIECE_BYTES = 1 << 10
 # What the client's socket hasn't taken yet. Only one that says it draws what it doesn't read gets
 # there; one that asks for answers without reading them is cut off at four times as much.
 MOST_UNSENT_BYTES = 1 << 20
@@ -82,6 +85,7 @@ class Relay:
         self._half = ServerHalf(hello, time.monotonic())
         self._link: Link | None = None
         self._cursor = Cursor(folder.file(OUTPUT))
+        self._piece_bytes = FIRST_PIECE_BYTES
         self._gaps = _gaps(folder)
         self._size = (hello.columns, hello.rows)
         self._has_exited = False
@@ -273,7 +277,8 @@ class Relay:
 
     def _read(self, wanted: Read) -> bool:
         """Hand over what is in the journal there; False when there is nothing."""
-        limit_bytes = wanted.limit_bytes
+        limit_bytes = min(wanted.limit_bytes, self._piece_bytes)
+        self._piece_bytes = min(2 * self._piece_bytes, PIECE_BYTES)
         for start, end in self._gaps:
             if start <= wanted.offset < end:
                 self._do(self._half.skip(end, "lost"))
