@@ -20,6 +20,7 @@ from tests.server.running import Server, running
 from tests.studio.browser import Watched, free_port, watched
 
 WAIT_MS = 15_000
+LOGIN_SHELL_MS = 90_000  # whatever the files of its owner do first
 
 # The screen as the page has it: characters, widths, colours, attributes, cursor, modes.
 SHOWN = """(terminal) => {
@@ -75,7 +76,7 @@ def screen(page: Page) -> str:
     return text
 
 
-def wait_for(page: Page, pattern: str) -> str:
+def wait_for(page: Page, pattern: str, timeout_ms: int = WAIT_MS) -> str:
     """The terminal's lines once they match."""
     page.wait_for_function(
         """([pattern]) => {
@@ -90,7 +91,7 @@ def wait_for(page: Page, pattern: str) -> str:
           return new RegExp(pattern, 'm').test(text);
         }""",
         arg=[pattern],
-        timeout=WAIT_MS,
+        timeout=timeout_ms,
     )
     return screen(page)
 
@@ -134,7 +135,7 @@ def test_a_terminal_opens_from_the_list_and_runs_commands(person: Watched, serve
     session_id = page.url.rpartition("/")[2]
     try:
         typed(page, "echo $((6 * 7)) in $((1 + 1)) places\n")
-        wait_for(page, "^42 in 2 places")
+        wait_for(page, "^42 in 2 places", LOGIN_SHELL_MS)
         overview = person.open("/sessions")
         row = overview.get_by_role("row").filter(has_text="waits for a command")
         expect(row).to_contain_text("studio")

@@ -59,6 +59,8 @@ export class ClientHalf {
   private base = 0; // where output begins for a fresh client without a snapshot
   private drawnTo = -1;
   private toldTo = 0;
+  private gapFrom = 0; // the last bytes that didn't come
+  private gapTo = 0;
   private liveAt = 0;
   private isAtLive = false;
   private exit: Frame | null = null;
@@ -138,6 +140,8 @@ export class ClientHalf {
   }
 
   drawn(offset: number): Action[] {
+    // There is nothing to draw in a gap.
+    if (this.gapFrom <= offset && offset < this.gapTo) offset = this.gapTo;
     if (offset <= this.drawnTo) return [];
     this.drawnTo = offset;
     const actions: Action[] = [];
@@ -367,7 +371,9 @@ export class ClientHalf {
     this.isTorn = true;
     this.receivedTo = this.toldTo = came.number;
     if (start < came.number) actions.push({ do: "skipped", start, end: came.number, why });
-    return [...actions, ...this.ifOver()];
+    if (this.gapTo !== start) this.gapFrom = start;
+    this.gapTo = came.number;
+    return [...actions, ...this.drawn(this.drawnTo), ...this.ifOver()];
   }
 
   private snapshot(came: Frame): Action[] {
@@ -384,6 +390,7 @@ export class ClientHalf {
     this.isFresh = this.isTorn = false;
     this.receivedTo = this.toldTo = offset;
     this.drawnTo = -1;
+    this.gapFrom = this.gapTo = 0;
     actions.push({ do: "reset", offset, data: screen });
     return actions;
   }
