@@ -17,6 +17,7 @@ from outlast.wire.relay import Hello, ServerHalf
 from outlast.wire.terminal import (
     Action,
     Actions,
+    Attached,
     Closed,
     Connect,
     Draw,
@@ -251,9 +252,10 @@ class Client:
         self.typed: dict[str, bytearray] = {}  # by key
         self.count = 0
         self.at: int | None = None  # up to where the screen shows the journal
-        self.undrawn: deque[int] = deque()
+        self.undrawn: deque[tuple[int, int]] = deque()  # (offset, bytes)
         self.skipped_bytes = 0
         self.is_live = False
+        self.live = 0
         self.end: Ended | None = None
         self.story: list[Action] = []
 
@@ -281,7 +283,7 @@ class Client:
 
     def draw(self, most: int) -> None:
         for _ in range(min(most, len(self.undrawn))):
-            self.do(self.half.drawn(self.undrawn.popleft()))
+            self.do(self.half.drawn(self.undrawn.popleft()[0]))
 
     def tick(self) -> None:
         self.do(self.half.due(self.server.now()))
@@ -307,11 +309,11 @@ class Client:
             assert action.offset == self.at, "drawn twice, or skipped silently"
             assert action.data == printed(action.offset, len(action.data))
             self.at = action.offset + len(action.data)
-            self.undrawn.append(self.at)
+            self.undrawn.append((self.at, len(action.data)))
         elif isinstance(action, Reset):
             assert action.data in (b"", b"screen at %d" % action.offset)
             self.at = action.offset
-            self.undrawn.append(self.at)
+            self.undrawn.append((self.at, len(action.data)))
         elif isinstance(action, Skipped):
             assert action.start < action.end
             assert self.at is None or action.why == "tail" or action.start <= (self.at or 0)
@@ -319,7 +321,10 @@ class Client:
             self.at = action.end
         elif isinstance(action, Live):
             assert not self.is_live
+            assert not any(size and at <= self.live for at, size in self.undrawn), "too early"
             self.is_live = True
+        elif isinstance(action, Attached):
+            self.live = action.live
         elif isinstance(action, Ended):
             assert self.end is None
             assert self.at == self.server.session.written

@@ -245,6 +245,23 @@ def trimmed() -> Script:
     return script
 
 
+def trimmed_to_the_end() -> Script:
+    script = Script("All that was missed is gone: live without anything drawn, also a bit later.")
+    script.connect()
+    script.hear(wire.OUTPUT, 0, b"start")
+    script.call("drawn", offset=5)
+    script.call("cut", after_s=1.0, reason="")
+    script.connect(output=5, live=100, first=100)
+    script.gap(5, 100, "trimmed")
+    script.hear(wire.OUTPUT, 100, b"more")
+    script.call("cut", after_s=1.0, reason="")
+    script.connect(output=104, live=300, first=300)
+    script.gap(104, 200, "trimmed")
+    script.gap(200, 300, "trimmed")
+    script.call("drawn", offset=104)
+    return script
+
+
 def dead_link() -> Script:
     script = Script("Without any frame for 6 s a link is dead; the first retry comes at once.")
     script.connect()
@@ -356,7 +373,8 @@ def nonsense() -> Script:
 
 SCRIPTS: tuple[Callable[[], Script], ...] = (
     first_attach, snapshot, replay_without_snapshot, resume, fenced_while_away, fenced_live,
-    too_far_behind, trimmed, dead_link, backoff, told_to_retry, refused_for_good, ended,
+    too_far_behind, trimmed, trimmed_to_the_end, dead_link, backoff, told_to_retry,
+    refused_for_good, ended,
     ended_while_away, much_input, much_output, nonsense,
 )  # fmt: skip
 

@@ -79,6 +79,7 @@ class ClientHalf:
         self._base = 0  # where output begins for a fresh client without a snapshot
         self._drawn = -1
         self._told = 0
+        self._gap_from = self._gap_to = 0  # the last bytes that didn't come
         self._live = 0
         self._is_live = False
         self._exit: Optional[Frame] = None
@@ -157,6 +158,8 @@ class ClientHalf:
 
     def drawn(self, offset: int) -> Actions:
         """Everything before this offset of the journal has been drawn."""
+        if self._gap_from <= offset < self._gap_to:
+            offset = self._gap_to  # there is nothing to draw in between
         if offset <= self._drawn:
             return []
         self._drawn = offset
@@ -334,7 +337,9 @@ class ClientHalf:
         self._received = self._told = frame.number
         if start < frame.number:
             actions.append(Skipped(start, frame.number, why))
-        return actions + self._if_over()
+        self._gap_from = self._gap_from if self._gap_to == start else start
+        self._gap_to = frame.number
+        return actions + self.drawn(self._drawn) + self._if_over()
 
     def _snapshot(self, frame: Frame, now: float) -> Actions:
         self._faults = 0
@@ -347,7 +352,7 @@ class ClientHalf:
             actions.append(Skipped(self._received, offset, "skipped"))
         self._is_fresh = self._is_torn = False
         self._received = self._told = offset
-        self._drawn = -1
+        self._drawn, self._gap_from, self._gap_to = -1, 0, 0
         return [*actions, Reset(offset, screen)]
 
     def _accepted_more(self, frame: Frame, now: float) -> Actions:

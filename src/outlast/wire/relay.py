@@ -41,8 +41,10 @@ from outlast.wire.terminal import (
 )
 
 MOST_WHO = 100
-# After Ctrl-C the client wants the prompt, not the rest of the flood.
+# After Ctrl-C the client wants the prompt, not the rest of the flood, and no snapshot that takes
+# its time: it gets the last lines as they are at once, and a whole screen when the hurry is over.
 HURRY_S = 1.0
+LAST_BYTES = 16 << 10
 INTERRUPTS = (b"\x03", b"\x1a", b"\x1c")
 
 
@@ -113,6 +115,8 @@ class ServerHalf:
         self._is_welcomed = False
         self._is_closed = False
         self._wants_picture = False
+        self._is_picturing = False  # Picture was answered, and the snapshot is awaited
+        self._jumps_to: Optional[int] = None  # Read was answered with a place near the end
         self._has_no_screen = hello.output is None
         self._is_busy = False  # next() was answered, and the answer is awaited
         self._pace = Pace()
@@ -259,37 +263,57 @@ class ServerHalf:
 
         After an answer nothing more is given before read(), snapshot() or skip() was said.
         """
+        if self._is_busy or self._is_closed or not self._is_welcomed:
+            return None
         lag_bytes = self._written - self.sent
-        if self._is_busy or self._is_closed or not self._is_welcomed or lag_bytes <= 0:
+        is_hurried = now < self._hurry_until and not self._has_no_screen
+        wants_picture = self._wants_picture and not is_hurried
+        if (lag_bytes <= 0 and not wants_picture) or (self._is_picturing and not is_hurried):
             return None
         room_bytes = self._pace.window_bytes - (self.sent - self.drawn)
         if room_bytes < min(lag_bytes, PIECE_BYTES, self._pace.window_bytes // 2):
             self._pace.is_blocked = True
             return None
-        self._is_busy = True
-        if self._wants_picture or self._is_too_far(lag_bytes, now):
+        if is_hurried and lag_bytes > LAST_BYTES:
+            self._is_busy, self._jumps_to = True, self._written - LAST_BYTES
+            return Read(self._jumps_to, LAST_BYTES)
+        if wants_picture or (not is_hurried and self._is_too_far(lag_bytes)):
+            self._is_picturing = True
             return Picture(has_history=self._has_no_screen)
+        self._is_busy = True
         limit_bytes = min(lag_bytes, room_bytes, PIECE_BYTES)
         if self._sizes:
             limit_bytes = min(limit_bytes, self._sizes[0].number - self.sent)
         return Read(self.sent, limit_bytes)
 
     def read(self, data: bytes, now: float) -> Actions:
-        """These bytes of the journal follow `sent`; none: the journal doesn't have them yet."""
+        """The bytes of the journal at Read's offset; none: the journal doesn't have them yet."""
         self._is_busy = False
+        jumps_to, self._jumps_to = self._jumps_to, None
         if not data or self._is_closed:
             return []
+        actions: Actions = []
+        if jumps_to is not None:
+            cut = data.find(b"\n") + 1
+            actions = self.skip(jumps_to + cut, "skipped")
+            data = data[cut:]
+            self._wants_picture = True  # later: what was skipped may have changed more than text
+            if not data:
+                return actions
         self._pace.sent(self.sent - self.drawn, now)
         frame = Frame(wire.OUTPUT, self.sent, data)
         self.sent += len(data)
         self._has_no_screen = False
-        return [Send(frame), *self._reached()]
+        return [*actions, Send(frame), *self._reached()]
 
     def snapshot(self, offset: int, screen: bytes, now: float) -> Actions:
         """The screen as it is after `offset` bytes."""
-        self._is_busy = self._wants_picture = False
+        self._is_picturing = False
         if self._is_closed or (offset < self.sent and not self._has_no_screen):
-            return []  # older than what is on the client's screen
+            # Older than what is on the client's screen: another one only if a hurry overtook it.
+            self._wants_picture = self._wants_picture and now < self._hurry_until
+            return []
+        self._wants_picture = False
         actions: Actions = []
         if not self._has_no_screen and offset > self.sent:
             fields: Dict[str, Any] = {"from": self.sent, "why": "skipped"}
@@ -304,7 +328,8 @@ class ServerHalf:
         Why: "trimmed" (retention), "lost" (the disk was full), "tail" (there is no engine for
         snapshots: it begins at a line).
         """
-        self._is_busy = self._wants_picture = False
+        self._is_busy = self._is_picturing = self._wants_picture = False
+        self._jumps_to = None
         if self._is_closed or offset <= self.sent:
             return []
         fields: Dict[str, Any] = {"from": self.sent, "why": why}
@@ -334,9 +359,7 @@ class ServerHalf:
             return self._close(f"SIZE: {error}")
         return [Forward(telling(wire.SIZE, columns=columns, rows=rows))]
 
-    def _is_too_far(self, lag_bytes: int, now: float) -> bool:
-        if now < self._hurry_until:
-            return lag_bytes > self._pace.window_bytes
+    def _is_too_far(self, lag_bytes: int) -> bool:
         return lag_bytes > BEHIND_BYTES and self._pace.is_slow(lag_bytes)
 
     def _move(self, offset: int) -> None:
