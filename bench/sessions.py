@@ -292,7 +292,7 @@ class Bench:
         took = []
         shell = "PS1='@@> ' exec bash --norc --noprofile -i"
         with self.session(shell) as session, self.client(session, rate=1e6) as client:
-            client.until(lambda: client.tail.endswith(b"@@> "))
+            client.until(lambda: b"@@> " in client.tail)
             for _ in range(rounds):
                 client.type(b"yes\r")
                 client.rest(0.7)
