@@ -29,6 +29,8 @@ from outlast.wire.stream import PIECE_BYTES, PING_S, ClientLink, Denied, pause_s
 QUIET_S = 2.0
 # So long after ssh has gone it is tried to tell the node, while there is no connection.
 GONE_S = 60.0
+# For ever is for a session that has begun: the first connection succeeds soon, or ssh is told.
+FIRST_S = 40.0
 FAREWELL_S = 2.0  # the same while there is one
 _PIPE_BYTES = 1 << 20  # a pipe has room for 64 KiB by itself: a wake-up for each
 # More in the kernel's hands, unsent, would only delay the pings behind it.
@@ -80,7 +82,10 @@ class Proxy:
         self._woken: socket.socket | None = None
 
     def run(self) -> None:
-        """Until the stream is over. Raises Refused when the tunnel ended on its own."""
+        """Until the stream is over.
+
+        Raises Refused when the tunnel ended on its own, Unreachable when it never came about.
+        """
         with self._hearing_hangup(), _unblocked(self._stdin), _unblocked(self._stdout):
             try:
                 while not self._is_over():
@@ -246,6 +251,11 @@ class Proxy:
         if self._link.is_dead(now_s):
             self._lose("no answer")
         self._link.tick(now_s)
+        if not self._has_worked and now_s - self._offline_s > FIRST_S:
+            raise Unreachable(
+                f"no tunnel came about in {FIRST_S:g} s: {self._reason or 'no answer'}",
+                hint="outlast doctor",
+            )
         is_offline = not self._link.is_up and now_s - self._offline_s > QUIET_S
         if is_offline and not self._is_told:
             self._is_told = True
