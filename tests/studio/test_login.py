@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import http.server
+import re
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -25,6 +28,23 @@ def test_a_link_lets_one_browser_in_and_leaves_no_trace_in_it(
         again = other.open(f"/login#{code}")
         expect(again.get_by_role("alert")).to_contain_text("has been used already")
         assert other.context.cookies() == []
+
+
+def outlast(server: Server, *arguments: str) -> str:
+    command = [sys.executable, "-m", "outlast", "--home", str(server.home), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout.strip()
+
+
+def test_the_command_prints_the_link_and_ends_all_sessions(person: Watched, server: Server) -> None:
+    link = outlast(server, "studio", "--no-open")
+    assert link.startswith(f"http://{server.host}/login#")
+    page = person.context.new_page()
+    page.goto(link)
+    page.wait_for_url("**/runs")
+    assert re.fullmatch(r"\d+ sessions? ended", outlast(server, "studio", "--sign-out"))
+    page.goto(person.url("/runs"))
+    page.wait_for_url("**/login")
 
 
 def test_scripts_see_neither_cookie_nor_token(person: Watched, server: Server) -> None:
