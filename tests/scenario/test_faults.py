@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from outlast.journal.cursor import Cursor
 from outlast.process import with_environ
@@ -292,7 +293,9 @@ def _bytes(path: Path) -> bytes:
 
 
 @pytest.mark.parametrize("index", ["removed", "of the schema before"])
-def test_runs_are_there_after_the_index_was_changed(place: Place, index: str) -> None:
+def test_runs_are_there_after_the_index_was_changed(
+    place: Place, workspace_database: str, index: str
+) -> None:
     """The folders are the truth: an index that is gone, or old, is made anew from them."""
     script = "from outlast.runtime import get_context as c\nfor n in range(5): c().log('loss', n)"
     run = place.run(place.outlast("run", "-d", "--", sys.executable, "-c", script).strip())
@@ -301,10 +304,9 @@ def test_runs_are_there_after_the_index_was_changed(place: Place, index: str) ->
     place.wait_for(going, lambda state: state["status"] == "Running")
     before = run.fetch()
     place.stop_server()
-    for path in place.home.glob("outlast.db*"):
-        path.unlink()
+    remove_index(place, workspace_database)
     if index != "removed":
-        make_0001(f"sqlite:///{place.home / 'outlast.db'}")
+        make_0001(workspace_database or f"sqlite:///{place.home / 'outlast.db'}")
     place.start_server()
     listed = place.outlast("ls", "-q", "--limit", "100").split()
     assert {run.id, going.id} <= set(listed)
@@ -317,4 +319,16 @@ def test_runs_are_there_after_the_index_was_changed(place: Place, index: str) ->
     assert going.status == "Running"
     going.cancel()
     assert going.wait(raise_on_error=False) == "Canceled"
-    assert sqlite3.connect(place.home / "outlast.db").execute("PRAGMA integrity_check").fetchone()
+    if not workspace_database:
+        index_file = sqlite3.connect(place.home / "outlast.db")
+        assert index_file.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def remove_index(place: Place, database_url: str) -> None:
+    if database_url:
+        engine, tables = sa.create_engine(database_url), sa.MetaData()
+        tables.reflect(engine)
+        tables.drop_all(engine)
+        engine.dispose()
+    for path in place.home.glob("outlast.db*"):
+        path.unlink()
