@@ -16,6 +16,9 @@ ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 RUN_ID_CHARS = 10
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
+_ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
+LATEST = "latest"  # of a model's versions; no alias can take its place
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -48,4 +51,27 @@ def check_name(field: str, value: object, *, max_chars: int = 255) -> str:
         raise Invalid.field(field, value, f"use at most {max_chars} characters")
     if _CONTROL.search(value):
         raise Invalid.field(field, value, "remove control or direction characters")
+    return value
+
+
+def check_model_name(value: object) -> str:
+    """Return `value` if it may name a model, in paths and URLs too; raise Invalid otherwise."""
+    if not isinstance(value, str) or not _MODEL.fullmatch(value):
+        raise Invalid.field(
+            "name",
+            value,
+            "use 1 to 255 letters, digits, '.', '_' or '-', beginning with one of the first two",
+        )
+    return value
+
+
+def check_alias(value: object) -> str:
+    """Return `value` if it may be an alias of a model's version; raise Invalid otherwise."""
+    if not isinstance(value, str) or not _ALIAS.fullmatch(value) or value == LATEST:
+        raise Invalid.field(
+            "alias",
+            value,
+            "use a letter, then up to 63 letters, digits, '.', '_' or '-'; "
+            f"{LATEST!r} is the newest version by itself",
+        )
     return value

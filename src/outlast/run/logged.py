@@ -11,6 +11,8 @@ Kinds, by `k`:
   tag    tag                 n, v (string or null), t
   prop   set_property        n, v (string), t; a second value for a name is refused
   upload upload_file         path (name among the uploads), size, t
+  register  register_model   n model's name, path (among the run's stored files), attempt, tags,
+                             properties, description, t; the server carries it out once
   child  child_run           id, t
   end    complete, fail, cancel   how, message, facts, t; how is "exit" when the script ends without
                              one of them: its exit code decides
@@ -29,6 +31,7 @@ IMAGE = "image"
 TAG = "tag"
 PROPERTY = "prop"
 UPLOAD = "upload"
+REGISTER = "register"
 CHILD = "child"
 END = "end"
 HELLO = "hello"

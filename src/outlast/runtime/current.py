@@ -20,7 +20,7 @@ from outlast.errors import Invalid, NotFound
 from outlast.ids import check_name
 from outlast.run import logged
 from outlast.run.folder import RunFolder
-from outlast.runtime import interactive, uploads
+from outlast.runtime import interactive, models, uploads
 from outlast.runtime.recorder import Recorder
 
 _lock = threading.Lock()
@@ -186,6 +186,28 @@ class Run:
             raise NotFound(f"path = {path!r}: no such folder")
         for file in uploads.files_below(path):
             self.upload_file(f"{name}/{os.path.relpath(file, path)}", file)
+
+    def register_model(
+        self,
+        name: str,
+        path: str,
+        *,
+        tags: Optional[Mapping[str, Any]] = None,
+        properties: Optional[Mapping[str, Any]] = None,
+        description: str = "",
+    ) -> None:
+        """Have `path`, a file or folder of this run's stored files, registered as model `name`.
+
+        The wish is on the disk when this returns. The server carries it out exactly once, now or
+        when it is there again: an upload at once, an output as soon as it is stored; the version
+        is told then (docs/models.md). Raises Invalid for a name or path that can't be; DiskFull
+        when the wish waits in memory until there is room.
+        """
+        record = models.wish(name, tags or {}, properties or {}, description)
+        record["path"] = models.stored_name(path, self._folder, is_owner=self.is_interactive)
+        record["attempt"] = 1 if self.is_interactive else int(os.environ.get("OUTLAST_ATTEMPT", 1))
+        self._note(logged.REGISTER, **record)
+        self.flush()
 
     # --- children ---
 

@@ -22,7 +22,7 @@ from outlast.run.folder import DECISIONS, EVENTS, RunFolder
 from outlast.run.manifest import Manifest
 from outlast.run.spec import RunSpec
 from outlast.run.state import Instruction, InvalidTransition, RunState, initial, step
-from outlast.store import manifests, reading, series, summary
+from outlast.store import manifests, reading, registrations, series, summary
 from outlast.store.database import Database
 from outlast.store.reading import Chunk, LoggedNews, Oddity, Told
 from outlast.store.schema import cursors, logged, run_needs, runs
@@ -45,6 +45,7 @@ class Ingested(NamedTuple):
     instructions: tuple[Instruction, ...]  # of the new events, in order
     moved: tuple[str, ...]  # the journals of which something was read
     more: bool  # there is more: call again
+    registers: bool = False  # something is to be registered as a model
 
     @property
     def is_changed(self) -> bool:
@@ -346,6 +347,7 @@ def _store_one(connection: Connection, news: _News, *, is_retry: bool) -> Ingest
         news.instructions,
         tuple(news.offsets),
         news.more,
+        _registers(news),
     )
 
 
@@ -366,8 +368,12 @@ def _stored_already(connection: Connection, news: _News) -> Ingested | None:
     before = news.known.state if news.known is not None else None
     return Ingested(
         news.folder.run_id, now.key, now.state, before, now.version,
-        news.instructions, tuple(news.offsets), news.more,
+        news.instructions, tuple(news.offsets), news.more, _registers(news),
     )  # fmt: skip
+
+
+def _registers(news: _News) -> bool:
+    return any(one.registers for one in news.logged)
 
 
 def _insert_run(connection: Connection, news: _News) -> int:
@@ -487,6 +493,7 @@ def _store_logged(
         execute_many(connection, _PUT_VALUE, rows)
     tags = {name: value for one in told for name, value in one.tags}
     fresh.tags.update(tags)
+    registrations.add(connection, key, [asked for one in told for asked in one.registers])
     for one in told:
         for name, value in one.properties:
             if fresh.properties.setdefault(name, value) != value:

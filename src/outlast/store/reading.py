@@ -16,12 +16,14 @@ import msgspec
 import numpy as np
 
 from outlast.errors import Corrupt, Invalid, JournalError, NotFound, Trimmed
-from outlast.ids import check_name
+from outlast.ids import check_model_name, check_name
 from outlast.journal.cursor import Cursor
 from outlast.run import logged
 from outlast.run.folder import DECISIONS, EVENTS, LOGGED_PREFIX, MANIFEST, SPEC, RunFolder
 from outlast.run.manifest import Manifest
 from outlast.run.spec import RunSpec
+from outlast.store.models import check_texts
+from outlast.store.registrations import Asked
 from outlast.store.series import Batch
 
 STORY_BYTES = 1 << 20  # of each of `decisions` and `events`, a call
@@ -65,6 +67,10 @@ class Logged(msgspec.Struct, gc=False):
     path: str = ""
     count: int = 0
     reason: str = ""
+    attempt: int = 1
+    tags: dict[str, str | None] | None = None  # not {}: each point would get one of its own
+    properties: dict[str, str] | None = None
+    description: str = ""
 
 
 class Kind(msgspec.Struct):
@@ -93,6 +99,7 @@ class LoggedNews(NamedTuple):
     lost_records: int
     lost_reason: str
     oddities: list[Oddity]
+    registers: list[Asked]
 
 
 # How the record of `run.events.Ended` begins; its writer puts the kind first.
@@ -202,14 +209,16 @@ def _shrunk(journal: str, start: int, size_bytes: int, message: str) -> Chunk:
 _LOGGED = msgspec.json.Decoder(Logged)
 _LOGGED_LIST = msgspec.json.Decoder(list[Logged])
 _KIND = msgspec.json.Decoder(Kind)
-_KNOWN_KINDS = VALUE_KINDS | {logged.METRIC, logged.TAG, logged.PROPERTY, logged.GAP}
+_KNOWN_KINDS = VALUE_KINDS | {
+    logged.METRIC, logged.TAG, logged.PROPERTY, logged.REGISTER, logged.GAP,
+}  # fmt: skip
 
 
 def logged_news(chunk: Chunk) -> LoggedNews:
     """What the records of a `logged.*` journal say. Never raises."""
     oddities = list(chunk.oddities)
     records, ends = _decoded(chunk, oddities)
-    news = LoggedNews(None, [], [], [], 0, "", oddities)
+    news = LoggedNews(None, [], [], [], 0, "", oddities, [])
     metrics: list[Logged] = []
     metric_ends: list[int] = []
     for record, end in zip(records, ends, strict=True):
@@ -218,7 +227,10 @@ def logged_news(chunk: Chunk) -> LoggedNews:
             metric_ends.append(end)
         elif record.k in _KNOWN_KINDS:
             try:
-                news = _with_record(news, record)
+                if record.k == logged.REGISTER:
+                    news.registers.append(_asked(chunk.journal, end, record))
+                else:
+                    news = _with_record(news, record)
             except (Invalid, TypeError, ValueError) as error:
                 _odd(oddities, chunk.journal, end, str(error))
     if not metrics:
@@ -279,6 +291,18 @@ def _with_record(news: LoggedNews, record: Logged) -> LoggedNews:
         content = {"path": record.path} if record.k == logged.IMAGE else record.v
         news.values.append(_value(record.k, record, content))
     return news
+
+
+def _asked(journal: str, end: int, record: Logged) -> Asked:
+    tags, properties = record.tags or {}, record.properties or {}
+    check_texts(tags, record.description, properties)
+    if not record.path or "\0" in record.path or not _is_int64(record.attempt):
+        raise Invalid.field("path", record.path, "a model is made of stored files")
+    return Asked(
+        journal, end, check_model_name(record.n), record.path, record.attempt,
+        tags, properties, record.description,
+        record.t if _is_int64(record.t) else 0,
+    )  # fmt: skip
 
 
 def _value(kind: str, record: Logged, content: Any) -> Value:

@@ -32,6 +32,7 @@ from outlast.store.schema import (
     manifest_files,
     manifests,
     oddities,
+    registrations,
     run_needs,
     run_values,
     runs,
@@ -538,7 +539,7 @@ def _purge_some(connection: Connection, key: int) -> bool:
     for table in (manifest_files, logged):
         if _purge_rows(connection, table, key):
             return True
-    for table in (run_values, run_needs, cursors, manifests, oddities):
+    for table in (run_values, run_needs, cursors, manifests, oddities, registrations):
         connection.execute(table.delete().where(table.c.run == key))
     connection.execute(deletions.delete().where(deletions.c.run == key))
     return False

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-HEAD = "0002"  # the newest file in migrations/versions/
+HEAD = "0003"  # the newest file in migrations/versions/
 
 metadata = MetaData()
 
@@ -189,3 +189,62 @@ oddities = table(
 
 # Runs that are gone from the lists, and of which rows may still be there.
 deletions = table("deletions", column("run", Whole, is_key=True), column("id", String))
+
+# Models by name; version numbers are given out here, in the transaction that uses them.
+models = table("models", column("name", String, is_key=True), column("last_version", Whole))
+
+# One row a version. A deleted one keeps its row, so that nothing else ever gets its number.
+model_versions = table(
+    "model_versions",
+    column("name", String, is_key=True),
+    column("version", Whole, is_key=True),
+    column("description", String),
+    column("tags", String),  # JSON
+    column("properties", String),  # JSON
+    column("created_ns", Whole),
+    column("created_by", String),
+    column("run", String),  # its id, "" for files that no run made; the run may be deleted by now
+    column("attempt", Whole),
+    column("manifest", String),  # digest of the run's outputs, "" while they weren't stored
+    column("path", String),  # among the run's stored files
+    column("digest", String),  # of its files, as of a manifest
+    column("files", Whole),
+    column("size_bytes", Whole),
+    column("intent", String, is_optional=True),  # who asked for it; asked twice, it is made once
+    column("deleted_ns", Whole),
+)
+Index("model_versions_intent", model_versions.c.intent, unique=True)
+Index("model_versions_run", model_versions.c.run)
+model_files = table(
+    "model_files",
+    column("name", String, is_key=True),
+    column("version", Whole, is_key=True),
+    column("path", String, is_key=True),
+    column("size_bytes", Whole),
+    column("sha256", String),
+)
+model_aliases = table(
+    "model_aliases",
+    column("name", String, is_key=True),
+    column("alias", String, is_key=True),
+    column("version", Whole),
+)
+
+# What runs have asked to be registered, by the place of the record that says so.
+registrations = table(
+    "registrations",
+    column("run", Whole, is_key=True),
+    column("journal", String, is_key=True),
+    column("offset", Whole, is_key=True),
+    column("name", String),
+    column("path", String),
+    column("attempt", Whole),
+    column("tags", String),  # JSON
+    column("properties", String),  # JSON
+    column("description", String),
+    column("t_ns", Whole),
+    column("status", String),  # waiting | done | failed
+    column("version", Whole),  # 0 until done
+    column("message", String),  # why it failed
+)
+Index("registrations_status", registrations.c.status, registrations.c.run)

@@ -1,0 +1,397 @@
+"""Models: versions by name, their files, tags and aliases, and where each of them came from.
+
+A version is whole or not there: number, files and lineage are written in one transaction, and the
+contents must be in artifacts/blobs before. Numbers count 1, 2, 3, … without gaps; that of a deleted
+version is never given again. Files never change; tags, description and aliases may. Nothing here
+opens a file, least of all a pickle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from outlast.errors import Conflict, Invalid, NotFound
+from outlast.ids import LATEST, check_alias, check_model_name, check_name
+from outlast.run.manifest import Entry, Manifest
+from outlast.store import audit
+from outlast.store.database import insert_or_nothing
+from outlast.store.schema import model_aliases, model_files, model_versions, models
+from outlast.store.statement import execute_many
+
+MAX_FILES = 10_000
+MAX_TAGS = 100
+TEXT_CHARS = 10_000
+CONTENTS_AT_ONCE = 500
+MAX_LIMIT = 500
+
+Tags = Mapping[str, str | None]
+
+
+class File(NamedTuple):
+    """One file of a version."""
+
+    path: str  # beginning with the last part of what was registered
+    size_bytes: int
+    sha256: str
+
+
+class Lineage(NamedTuple):
+    """Which run made it; all empty for files that came from elsewhere."""
+
+    run: str = ""
+    attempt: int = 0
+    manifest: str = ""
+    path: str = ""  # among the run's stored files
+
+
+class New(NamedTuple):
+    """What becomes a version."""
+
+    name: str
+    files: Sequence[File]
+    by: str
+    tags: Mapping[str, str | None] = {}
+    properties: Mapping[str, str] = {}
+    description: str = ""
+    lineage: Lineage = Lineage()
+    intent: str | None = None  # the same intent makes one version, however often it is told
+
+
+class Version(NamedTuple):
+    """A version that is there."""
+
+    name: str
+    version: int
+    description: str
+    tags: Tags
+    properties: Mapping[str, str]
+    created_ns: int
+    created_by: str
+    lineage: Lineage
+    digest: str
+    files: int
+    size_bytes: int
+    aliases: tuple[str, ...]
+
+
+def check(new: New) -> New:
+    """Raises Invalid naming the field."""
+    check_model_name(new.name)
+    check_texts(new.tags, new.description, new.properties)
+    if not new.files:
+        raise Invalid.field("files", [], "a model has at least one file")
+    if len(new.files) > MAX_FILES:
+        raise Invalid.field("files", len(new.files), f"register at most {MAX_FILES} files")
+    taken = {file.path for file in new.files}
+    for file in new.files:
+        _check_path(file.path)
+        parts = file.path.split("/")
+        if any("/".join(parts[:depth]) in taken for depth in range(1, len(parts))):
+            raise Invalid.field("files", file.path, "another file has the name of its folder")
+    if len(taken) < len(new.files):
+        raise Invalid.field("files", "", "each path may be named once")
+    return new
+
+
+def check_texts(tags: Tags, description: str, properties: Mapping[str, Any] | None = None) -> None:
+    """Raises Invalid for tags, properties and a description that can't be kept."""
+    for field, values in (("tags", tags), ("properties", properties or {})):
+        if len(values) > MAX_TAGS:
+            raise Invalid.field(field, len(values), f"use at most {MAX_TAGS}")
+        for name, value in values.items():
+            check_name(field, name)
+            if value:
+                check_name(f"{field}.{name}", value, max_chars=TEXT_CHARS)
+    if len(description) > TEXT_CHARS or "\0" in description:
+        raise Invalid.field("description", description, f"use at most {TEXT_CHARS} characters")
+
+
+def _check_path(path: str) -> None:
+    parts = path.split("/")
+    if any(part in ("", ".", "..") or len(part.encode()) > 255 for part in parts) or "\0" in path:
+        raise Invalid.field("files", path, "give relative paths without empty parts, '.' or '..'")
+
+
+# --- making and removing ---
+
+
+def register(connection: Connection, new: New, now_ns: int) -> Version:
+    """Give the files the model's next number; with an intent that is known, return what it made.
+
+    The contents must be stored before. Raises Invalid, or Conflict for an intent that has made
+    a version of another model.
+    """
+    check(new)
+    known = _made_by(connection, new.intent)
+    if known is not None:
+        if known.name != new.name:
+            raise Conflict(f"this request has registered {known.name}:{known.version} already")
+        return known
+    number = _next_number(connection, new.name)
+    files = sorted(new.files)
+    entries = tuple(Entry(*file, 0, "", "") for file in files)
+    manifest = Manifest("", 0, entries)
+    connection.execute(
+        model_versions.insert().values(
+            name=new.name, version=number, description=new.description,
+            tags=_json(new.tags), properties=_json(new.properties), created_ns=now_ns,
+            created_by=new.by, **new.lineage._asdict(), digest=manifest.digest(),
+            files=len(files), size_bytes=manifest.size_bytes, intent=new.intent, deleted_ns=0,
+        )
+    )  # fmt: skip
+    execute_many(connection, _ADD_FILE, [(new.name, number, *file) for file in files])
+    audit.note(
+        connection, t_ns=now_ns, who=new.by, action="register model",
+        target=f"{new.name}:{number}",
+        details={"run": new.lineage.run, "digest": manifest.digest()},
+    )  # fmt: skip
+    return get(connection, new.name, str(number))
+
+
+_ADD_FILE = (
+    "INSERT INTO model_files (name, version, path, size_bytes, sha256) VALUES (?, ?, ?, ?, ?)"
+)
+
+
+def _next_number(connection: Connection, name: str) -> int:
+    """The row of the name is locked until the transaction ends: no number is given twice."""
+    connection.execute(insert_or_nothing(models, connection).values(name=name, last_version=0))
+    counted = (
+        models.update()
+        .where(models.c.name == name)
+        .values(last_version=models.c.last_version + 1)
+        .returning(models.c.last_version)
+    )
+    return int(connection.execute(counted).scalar_one())
+
+
+def _made_by(connection: Connection, intent: str | None) -> Version | None:
+    if intent is None:
+        return None
+    query = sa.select(model_versions).where(model_versions.c.intent == intent)
+    found = connection.execute(query).first()
+    return None if found is None else _version(found, ())
+
+
+def delete(connection: Connection, name: str, number: int, now_ns: int) -> None:
+    """Take a version away: its number stays used, its aliases go. Raises NotFound."""
+    get(connection, name, str(number))
+    is_it = sa.and_(model_versions.c.name == name, model_versions.c.version == number)
+    connection.execute(model_versions.update().where(is_it).values(deleted_ns=now_ns))
+    for table in (model_files, model_aliases):
+        doomed = table.delete().where(table.c.name == name, table.c.version == number)
+        connection.execute(doomed)
+
+
+def note_manifest(connection: Connection, manifest: Manifest) -> None:
+    """Complete the lineage of what was registered before the run's outputs were stored."""
+    connection.execute(
+        model_versions.update()
+        .where(
+            model_versions.c.run == manifest.run_id,
+            model_versions.c.attempt == manifest.attempt,
+            model_versions.c.manifest == "",
+        )
+        .values(manifest=manifest.digest())
+    )
+
+
+# --- asking ---
+
+
+def get(connection: Connection, name: str, reference: str = LATEST) -> Version:
+    """The version that a number, an alias or "latest" names. Raises NotFound."""
+    number = _number(connection, name, reference)
+    query = sa.select(model_versions).where(
+        model_versions.c.name == name, model_versions.c.version == number
+    )
+    found = connection.execute(query).first()
+    if found is None or found.deleted_ns:
+        what = f"version {number} of model {name!r} was deleted"
+        raise NotFound(
+            what if found is not None else f"model {name!r} has no version {number}",
+            hint=f"outlast models ls {name}",
+        )
+    return _version(found, _aliases(connection, name).get(number, ()))
+
+
+def _number(connection: Connection, name: str, reference: str) -> int:
+    newest = _newest(connection, name)
+    if newest is None:
+        raise NotFound(f"there is no model {name!r}", hint="outlast models ls")
+    if reference == LATEST:
+        return newest
+    if reference.isascii() and reference.isdigit() and len(reference) < 18:
+        return int(reference)
+    query = sa.select(model_aliases.c.version).where(
+        model_aliases.c.name == name, model_aliases.c.alias == reference
+    )
+    found = connection.execute(query).scalar()
+    if found is None:
+        raise NotFound(
+            f"model {name!r} has no alias {reference!r}", hint=f"outlast models ls {name}"
+        )
+    return int(found)
+
+
+def _newest(connection: Connection, name: str) -> int | None:
+    query = sa.select(sa.func.max(model_versions.c.version)).where(
+        model_versions.c.name == name, model_versions.c.deleted_ns == 0
+    )
+    return connection.execute(query).scalar()
+
+
+def versions(
+    connection: Connection, name: str, *, before: int = 0, limit: int = 100
+) -> list[Version]:
+    """The versions of a model, newest first; `before` is the last one of the page before."""
+    newest = _newest(connection, name)
+    if newest is None:
+        raise NotFound(f"there is no model {name!r}", hint="outlast models ls")
+    query = (
+        sa.select(model_versions)
+        .where(model_versions.c.name == name, model_versions.c.deleted_ns == 0)
+        .order_by(model_versions.c.version.desc())
+        .limit(min(limit, MAX_LIMIT))
+    )
+    if before:
+        query = query.where(model_versions.c.version < before)
+    aliases = _aliases(connection, name)
+    found = connection.execute(query)
+    return [_version(row, aliases.get(row.version, ())) for row in found]
+
+
+def newest_of_each(
+    connection: Connection, *, after: str = "", limit: int = 100
+) -> list[tuple[int, Version]]:
+    """Every model in the order of names: how many versions it has, and the newest of them."""
+    columns = model_versions.c
+    newest = (
+        sa.select(columns.name, sa.func.max(columns.version).label("v"), sa.func.count().label("n"))
+        .where(columns.deleted_ns == 0, columns.name > after)
+        .group_by(columns.name)
+        .order_by(columns.name)
+        .limit(min(limit, MAX_LIMIT))
+        .subquery()
+    )
+    query = (
+        sa.select(newest.c.n, model_versions)
+        .join(newest, sa.and_(columns.name == newest.c.name, columns.version == newest.c.v))
+        .order_by(columns.name)
+    )
+    return [
+        (row.n, _version(row, _aliases(connection, row.name).get(row.version, ())))
+        for row in connection.execute(query)
+    ]
+
+
+def of_run(connection: Connection, run_id: str) -> list[Version]:
+    """What a run has brought into the registry, oldest first."""
+    query = (
+        sa.select(model_versions)
+        .where(model_versions.c.run == run_id, model_versions.c.deleted_ns == 0)
+        .order_by(model_versions.c.created_ns, model_versions.c.name, model_versions.c.version)
+    )
+    return [
+        _version(row, _aliases(connection, row.name).get(row.version, ()))
+        for row in connection.execute(query)
+    ]
+
+
+def files_of(connection: Connection, name: str, number: int) -> list[File]:
+    """The files of a version, by path."""
+    query = (
+        sa.select(*(model_files.c[field] for field in File._fields))
+        .where(model_files.c.name == name, model_files.c.version == number)
+        .order_by(model_files.c.path)
+    )
+    return [File(*row) for row in connection.execute(query)]
+
+
+def contents(connection: Connection) -> Iterator[str]:
+    """Every content (sha256, hex) that some version has; one may come more than once."""
+    query = sa.select(model_files.c.sha256).execution_options(yield_per=CONTENTS_AT_ONCE)
+    yield from connection.execute(query).scalars()
+
+
+# --- changing what may change ---
+
+
+def change(
+    connection: Connection,
+    name: str,
+    number: int,
+    *,
+    tags: Tags | None = None,
+    removed_tags: Iterable[str] = (),
+    description: str | None = None,
+) -> Version:
+    """Set or remove tags, or set the description. Raises NotFound, Invalid."""
+    locked = sa.select(models.c.name).where(models.c.name == name).with_for_update()
+    connection.execute(locked)
+    known = get(connection, name, str(number))
+    gone = set(removed_tags)
+    kept = {tag: value for tag, value in known.tags.items() if tag not in gone}
+    kept.update(tags or {})
+    text = known.description if description is None else description
+    check_texts(kept, text)
+    is_it = sa.and_(model_versions.c.name == name, model_versions.c.version == number)
+    changed = model_versions.update().where(is_it).values(tags=_json(kept), description=text)
+    connection.execute(changed)
+    return get(connection, name, str(number))
+
+
+def set_alias(connection: Connection, name: str, alias: str, reference: str) -> Version:
+    """Let the alias name this version, and no other of the model. Raises NotFound, Invalid."""
+    check_alias(alias)
+    found = get(connection, name, reference)
+    is_it = sa.and_(model_aliases.c.name == name, model_aliases.c.alias == alias)
+    row = {"name": name, "alias": alias, "version": found.version}
+    connection.execute(insert_or_nothing(model_aliases, connection).values(row))
+    connection.execute(model_aliases.update().where(is_it).values(version=found.version))
+    return get(connection, name, str(found.version))
+
+
+def drop_alias(connection: Connection, name: str, alias: str) -> None:
+    """Raises NotFound when the model has no such alias."""
+    is_it = sa.and_(model_aliases.c.name == name, model_aliases.c.alias == alias)
+    if connection.execute(model_aliases.delete().where(is_it)).rowcount == 0:
+        raise NotFound(f"model {name!r} has no alias {alias!r}", hint=f"outlast models ls {name}")
+
+
+# --- rows ---
+
+
+def _aliases(connection: Connection, name: str) -> dict[int, tuple[str, ...]]:
+    query = sa.select(model_aliases.c.version, model_aliases.c.alias)
+    query = query.where(model_aliases.c.name == name).order_by(model_aliases.c.alias)
+    found: dict[int, tuple[str, ...]] = {}
+    for number, alias in connection.execute(query):
+        found[number] = (*found.get(number, ()), alias)
+    return found
+
+
+def _version(row: Any, aliases: tuple[str, ...]) -> Version:
+    return Version(
+        row.name,
+        row.version,
+        row.description,
+        msgspec.json.decode(row.tags),
+        msgspec.json.decode(row.properties),
+        row.created_ns,
+        row.created_by,
+        Lineage(row.run, row.attempt, row.manifest, row.path),
+        row.digest,
+        row.files,
+        row.size_bytes,
+        aliases,
+    )
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(dict(value)).decode()
