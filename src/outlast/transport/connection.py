@@ -8,18 +8,16 @@ workspace's server is, `transport.address` tells; starting one is not done here 
 
 from __future__ import annotations
 
-import http.client
 import json
-import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
-from outlast.errors import Invalid, Unreachable
+from outlast.errors import Unreachable
 from outlast.transport.address import Address, find
+from outlast.transport.http import Answer, Line
 from outlast.transport.refusal import error_of
 
 CONNECT_TIMEOUT_S = 5.0
@@ -105,10 +103,10 @@ class Connection:
         """
         query = {"from": start, "wait": f"{wait_s:g}", "limit": limit_bytes}
         answer = self._request("GET", with_query(path, query), wait_s=wait_s, patience_s=patience_s)
-        begin = int(answer.headers.get("Outlast-From", start))
-        following = int(answer.headers.get("Outlast-Next", begin + len(answer.data)))
-        size_bytes = int(answer.headers.get("Outlast-Size", following))
-        is_end = answer.headers.get("Outlast-End") == "1"
+        begin = int(answer.header("Outlast-From") or start)
+        following = int(answer.header("Outlast-Next") or begin + len(answer.data))
+        size_bytes = int(answer.header("Outlast-Size") or following)
+        is_end = answer.header("Outlast-End") == "1"
         return Piece(answer.data, begin, following, size_bytes, is_end)
 
     def follow(self, path: str, start: int = 0, *, wait_s: float = 30.0) -> Iterator[Piece]:
@@ -128,7 +126,7 @@ class Connection:
                 time.sleep(LONGEST_PAUSE_S / 4)  # a server that is about to stop answers early
 
     def download(self, path: str, start: int = 0) -> Iterator[bytes]:
-        """The bytes of a file from `start` on, in pieces of up to 1 MiB.
+        """The bytes of a file from `start` on, in pieces of up to 256 KiB.
 
         Raises Unreachable when they break off; what was yielded by then is right.
         """
@@ -139,20 +137,17 @@ class Connection:
             answer = own._send("GET", path, None, 0.0, headers)
             if answer.status not in (200, 206):
                 raise error_of(answer.status, answer.read(), path)
-            while data := answer.read(1 << 20):
-                yield data
-            if answer.length:
-                raise http.client.IncompleteRead(b"", answer.length)
-        except (OSError, http.client.HTTPException) as error:
+            yield from answer.pieces()
+        except OSError as error:
             raise Unreachable(f"{path} broke off: {_reason(error)}") from None
         finally:
             own.close()
 
     def close(self) -> None:
         """Close this thread's connection; the next request opens another."""
-        line: _Line | None = self._mine.__dict__.pop("line", None)
+        line: Line | None = self._mine.__dict__.pop("line", None)
         if line is not None:
-            line.http.close()
+            line.close()
 
     def find_again(self, offline_s: float) -> Address:
         """Where the server is now, after so long without an answer; a killed one may be started.
@@ -165,7 +160,7 @@ class Connection:
     def _request(
         self, method: str, path: str, body: Any = None, *, repeat: bool = True,
         wait_s: float = 0.0, patience_s: float | None = None,
-    ) -> _Answer:  # fmt: skip
+    ) -> _Whole:  # fmt: skip
         outage = _Outage(self.patience_s if patience_s is None else patience_s, self.tell)
         if not repeat:
             # A kept connection may be closed by now, and then nobody knows what became of it.
@@ -177,14 +172,14 @@ class Connection:
                 data = answer.read()
                 if answer.status < 300:
                     outage.is_over(self.address)
-                    return _Answer(answer.headers, data)
+                    return _Whole(answer.header, data)
                 error = error_of(answer.status, data, path)
                 error.facts["is_repeated"] = outage.has_begun
                 if answer.status not in BUSY or not (repeat or answer.status == 429):
                     break
                 reason = error.message
-                retry_after_s = _seconds(answer.getheader("Retry-After", ""))
-            except (OSError, http.client.HTTPException) as broken:
+                retry_after_s = _seconds(answer.header("Retry-After"))
+            except OSError as broken:
                 self.close()
                 reason = _reason(broken)
                 if not repeat and not isinstance(broken, ConnectionRefusedError):
@@ -203,25 +198,23 @@ class Connection:
 
     def _send(
         self, method: str, path: str, body: Any, wait_s: float, headers: Mapping[str, str]
-    ) -> http.client.HTTPResponse:
-        sent = {"Authorization": f"Bearer {self.address.token}", **headers}
-        data = None
+    ) -> Answer:
+        sent = dict(headers)
+        if self.address.token:
+            sent["Authorization"] = f"Bearer {self.address.token}"
+        data = b""
         if body is not None:
             data = json.dumps(body).encode()
             sent["Content-Type"] = "application/json"
-        http = self._open()
-        http.sock.settimeout(ANSWER_TIMEOUT_S + wait_s)
-        http.request(method, path, body=data, headers=sent)
-        return http.getresponse()
+        return self._line().request(method, path, sent, data, ANSWER_TIMEOUT_S + wait_s)
 
-    def _open(self) -> http.client.HTTPConnection:
+    def _line(self) -> Line:
         """This thread's open connection to the server where it is now."""
-        line: _Line | None = self._mine.__dict__.get("line")
-        if line is not None and line.is_usable(self.address.url):
-            return line.http
-        self.close()
-        self._mine.line = _Line(self.address.url)
-        return self._mine.line.http  # type: ignore[no-any-return]
+        line: Line | None = self._mine.__dict__.get("line")
+        if line is None or not line.is_usable(self.address.url):
+            self.close()
+            line = self._mine.line = Line(self.address.url, CONNECT_TIMEOUT_S)
+        return line
 
     def _relocate(self, lasted_s: float) -> None:
         found = self._locate(lasted_s) if self._locate is not None else None
@@ -229,24 +222,10 @@ class Connection:
             self.address = found
 
 
-class _Line:
-    """One open connection, of one thread in one process; closed when nobody has it any more."""
+class _Whole(NamedTuple):
+    """An answer that was read to its end."""
 
-    def __init__(self, url: str) -> None:
-        self.http = _connected(url)
-        self._made_for = (os.getpid(), url)
-
-    def is_usable(self, url: str) -> bool:
-        is_mine = self._made_for == (os.getpid(), url)
-        return is_mine and self.http.sock is not None and not _is_closed_by_peer(self.http.sock)
-
-    def __del__(self) -> None:
-        if "http" in self.__dict__:
-            self.http.close()
-
-
-class _Answer(NamedTuple):
-    headers: http.client.HTTPMessage
+    header: Callable[[str], str]
     data: bytes
 
 
@@ -288,45 +267,11 @@ class _Outage:
             self._tell(f"the server answers again at {address.url}")
 
 
-def _connected(url: str) -> http.client.HTTPConnection:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise Invalid.field("url", url, "give the server as http://HOST:PORT or https://HOST:PORT")
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    line = kind(parts.hostname, parts.port, timeout=CONNECT_TIMEOUT_S)
-    if parts.scheme == "http" and parts.hostname.isascii():
-        # As bytes: a str would be encoded by IDNA, which is 3 ms of imports for a loopback address.
-        where = (parts.hostname.encode(), line.port)
-        line.sock = socket.create_connection(where, CONNECT_TIMEOUT_S)  # type: ignore[arg-type]
-    else:
-        line.connect()
-    # Requests are small and each is answered: waiting to fill a packet would only delay them.
-    line.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return line
-
-
-def _is_closed_by_peer(sock: socket.socket) -> bool:
-    """Has the server closed this idle connection, or sent what nobody asked for?"""
-    try:
-        sock.settimeout(0)
-        sock.recv(1, socket.MSG_PEEK)
-    except (BlockingIOError, InterruptedError):
-        return False
-    except OSError as error:
-        # With TLS a peek isn't possible; whatever is wrong shows at the next request.
-        return type(error).__name__ not in ("SSLWantReadError", "SSLWantWriteError")
-    except ValueError:
-        return False
-    return True
-
-
 def _seconds(text: str) -> float:
     return float(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0.0
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, http.client.IncompleteRead):
-        return "the answer broke off"
     if isinstance(error, TimeoutError):
         return "it took too long"
     if isinstance(error, OSError) and error.strerror:
