@@ -15,7 +15,7 @@ from outlast.journal.cursor import Cursor
 from outlast.journal.trim import first_offset
 from outlast.run.folder import COMMANDS, OUTPUT, RunFolder
 from outlast.run.spec import RunSpec, Terminal
-from outlast.sessions.opening import shown_command
+from outlast.sessions.opening import is_shell, shown_command
 from outlast.supervisor import control
 
 STATUS_S = 1.0
@@ -38,7 +38,7 @@ class Facts(NamedTuple):
     last_byte_ns: int  # when it printed last; 0 = never
     driver: str | None
     viewers: list[str]
-    foreground: Foreground | None  # None: the shell waits for a command
+    foreground: Foreground | None  # None: its shell waits for a command
     cwd: str
     output_bytes: int  # printed in all
     kept_bytes: int  # of them still there
@@ -69,7 +69,7 @@ def facts(folder: RunFolder, spec: RunSpec, *, is_over: bool) -> Facts:
         last_byte_ns=terminal.get("last_byte_ns") or touched_ns,
         driver=terminal.get("driver"),
         viewers=list(terminal.get("viewers", ())),
-        foreground=None if is_over else _foreground(folder, terminal, main_pid),
+        foreground=None if is_over else _foreground(folder, spec, terminal, main_pid),
         cwd=terminal.get("cwd") or _last_told(folder).get("cwd", ""),
         output_bytes=size_bytes,
         kept_bytes=size_bytes - first,
@@ -88,15 +88,27 @@ def _status(folder: RunFolder) -> dict[str, Any]:
         return {}
 
 
-def _foreground(folder: RunFolder, terminal: Mapping[str, Any], main_pid: int) -> Foreground | None:
-    """As the shell told it; of one that tells nothing, the process that has the terminal."""
+def _foreground(
+    folder: RunFolder, spec: RunSpec, terminal: Mapping[str, Any], main_pid: int
+) -> Foreground | None:
+    """As the shell told it; of one that tells nothing, the process that has the terminal.
+
+    A shell that has the terminal itself waits at its prompt; any other command of a session runs.
+    """
     told = _last_told(folder)
     if told.get("k") == "start" and told.get("command"):
         return Foreground(str(told["command"]), int(told["t"]))
-    process = terminal.get("foreground") or {}
-    if not process or process.get("pid") == main_pid or told.get("k") == "end":
+    process = terminal.get("foreground")
+    if not process:
         return None
-    return Foreground(str(process.get("command", "")), int(process.get("since_ns", 0)))
+    command = str(process.get("command", ""))
+    # Without a shell here, an end was told by one behind the command, as of ssh: that goes on.
+    if is_shell(spec):
+        name = os.path.basename(command.partition(" ")[0])
+        is_itself = process.get("pid") == main_pid and name == shown_command(spec)
+        if is_itself or told.get("k") == "end":
+            return None
+    return Foreground(command, int(process.get("since_ns", 0)))
 
 
 def _last_told(folder: RunFolder) -> dict[str, Any]:

@@ -124,12 +124,15 @@ def plan(asked: Asked, entered: RunFolder | None = None) -> Opening:
 
 def shown_command(spec: RunSpec) -> str:
     """The command of a session as a person would say it: "bash", not how it is told to tell."""
+    return os.path.basename(spec.command[0]) if is_shell(spec) else shlex.join(spec.command)
+
+
+def is_shell(spec: RunSpec) -> bool:
+    """Is the session's command a shell that waits for commands, and no more than that?"""
     words = spec.command
-    if any(word.startswith(INTEGRATION) or INTEGRATION in word for word in words) or (
+    return any(INTEGRATION in word for word in words) or (
         len(words) >= 1 and _is_shell(words[0]) and all(word in ("-i", "-l") for word in words[1:])
-    ):
-        return os.path.basename(words[0])
-    return shlex.join(words)
+    )
 
 
 # --- where it runs ---

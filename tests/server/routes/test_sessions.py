@@ -122,6 +122,34 @@ def test_a_session_is_listed_with_who_is_there_and_what_runs_in_it(server: Serve
     driver.until(lambda: driver.ended is not None)
 
 
+@pytest.mark.parametrize(
+    ("command", "runs"),
+    [
+        (["/bin/sh", "-c", "exec sleep 97"], "sleep 97"),
+        (["/bin/sh", "-c", "sleep 96; true"], "/bin/sh -c sleep 96; true"),
+        (["/bin/sh"], None),
+    ],
+    ids=["a command", "a script", "a shell"],
+)
+def test_a_command_that_has_the_terminal_runs_and_a_shell_waits(
+    server: Server, command: list[str], runs: str | None
+) -> None:
+    session = open_session(server, command)
+    looker = client(server, session, role="viewer")
+    looker.until(lambda: looker.half.is_online)
+    found: dict[str, Any] = {}
+
+    def is_so() -> bool:
+        found.update(server.ask("GET", f"/api/sessions/{session}").json)
+        foreground = found["foreground"]
+        return bool((foreground and foreground["command"]) == runs)
+
+    looker.until(is_so)
+    if runs is not None:
+        assert abs(found["foreground"]["since_ns"] - time.time_ns()) < 60e9
+    server.ask("POST", f"/api/sessions/{session}/close", {"force": True})
+
+
 def test_a_closed_session_is_canceled_and_listed_only_when_asked_for(server: Server) -> None:
     session = open_session(server)
     joined = client(server, session)
