@@ -6,7 +6,7 @@ decision and the decision something else may have happened.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from outlast.run import events as ev
 from outlast.run import state as runs
@@ -96,6 +96,23 @@ def lose(event: ev.Lost | ev.LaunchFailed) -> Choice:
     return lambda state: (
         () if state.is_over or state.outcome or state.attempt != event.attempt else (event,)
     )
+
+
+def warn(t_ns: int, code: str, messages: Sequence[str]) -> Choice:
+    """Something went wrong that doesn't change the outcome: told once it is known, and once."""
+
+    def choose(state: RunState) -> Events:
+        # Before the end of the attempt a warning would look like a sign of life.
+        if not state.outcome and not state.is_over:
+            return ()
+        told = {message for _, message in state.warnings}
+        return tuple(
+            ev.Warned(t_ns, state.attempt, code, message)
+            for message in messages
+            if message not in told
+        )
+
+    return choose
 
 
 def is_unlaunched(state: RunState) -> bool:

@@ -1,9 +1,10 @@
 """Store the outputs of runs whose processes are over, and only then let them be Completed.
 
-One task a run: the blobs, then the manifest's rows in one transaction, then the decision
-`Committed`. Each part may be done twice. A failure is a decision too (`CommitFailed`: why, and when
-it is tried again), until the run's `storage_s` is over; then `StorageGaveUp`, with the files still
-on the node, and `push` begins again.
+One task a run: the blobs, then the manifest's rows in one transaction, then the models that its
+script asked to be registered (scheduler/registering), then the decision `Committed`. Each part may
+be done twice. A failure is a decision too (`CommitFailed`: why, and when it is tried again), until
+the run's `storage_s` is over; then `StorageGaveUp`, with the files still on the node, and `push`
+begins again.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor as Pool
 from typing import NamedTuple
 
+from sqlalchemy.engine import Connection
+
 from outlast.artifacts.blobs import Blobs
 from outlast.artifacts.commit import store
 from outlast.errors import Conflict, Corrupt, DiskFull, Invalid, NotFound, OutlastError
@@ -23,8 +26,9 @@ from outlast.run import state as runs
 from outlast.run.folder import RunFolder
 from outlast.run.manifest import Manifest
 from outlast.run.state import RunState
+from outlast.scheduler import decisions
 from outlast.scheduler.scribe import Scribe, failure_text, now_ns
-from outlast.store import manifests
+from outlast.store import manifests, models
 from outlast.store.database import Database
 
 _log = logging.getLogger(__name__)
@@ -48,12 +52,15 @@ class Storing:
         blobs: Blobs,
         pool: Pool,
         folder_of: Callable[[str], RunFolder],
+        register: Callable[[str], tuple[str, ...]],
     ) -> None:
+        """`register` is asked, in a thread, once the outputs are stored; returns what failed."""
         self._scribe = scribe
         self._database = database
         self._blobs = blobs
         self._pool = pool
         self._folder_of = folder_of
+        self._register = register
         self._tasks: dict[str, _Task] = {}
 
     def __contains__(self, run_id: str) -> bool:
@@ -110,21 +117,29 @@ class Storing:
     async def _commit(self, run_id: str) -> None:
         loop = asyncio.get_running_loop()
         manifest = await loop.run_in_executor(self._pool, self._write, run_id)
+        # Whoever sees it Completed must find every point that was logged, and every model.
+        await self._scribe.read(run_id, is_whole=True)
+        failures = await loop.run_in_executor(self._pool, self._register, run_id)
 
         def committed(state: RunState) -> tuple[ev.Event, ...]:
+            warned = decisions.warn(now_ns(), "not_registered", failures)(state)
             if state.is_committed or not _may_commit(state):
-                return ()
+                return warned
             files, size_bytes = len(manifest.entries), manifest.size_bytes
-            return (ev.Committed(now_ns(), state.attempt, manifest.digest(), files, size_bytes),)
+            done = ev.Committed(now_ns(), state.attempt, manifest.digest(), files, size_bytes)
+            return (*warned, done)
 
-        # Whoever sees it Completed must find every point that was logged.
-        await self._scribe.read(run_id, is_whole=True)
         await self._scribe.decide(run_id, committed, is_synced=True)
 
     def _write(self, run_id: str) -> Manifest:
         """In a thread: the blobs first, so that no row ever names what isn't there."""
         manifest = store(self._folder_of(run_id), self._blobs)
-        self._database.transact(lambda connection: manifests.commit(connection, manifest, now_ns()))
+
+        def rows(connection: Connection) -> None:
+            manifests.commit(connection, manifest, now_ns())
+            models.note_manifest(connection, manifest)
+
+        self._database.transact(rows)
         return manifest
 
     async def _fail(self, run_id: str, error: Exception, delay_s: float) -> bool:

@@ -2,7 +2,8 @@
 
 Kept is whatever the index *or* a run's folder names: outputs by manifest, and the snapshot that a
 run works on with all its files. An index that was lost and read up anew therefore costs nothing,
-and a folder that can't be read stops the clean-up before anything is deleted. Blocks.
+and a folder that can't be read stops the clean-up before anything is deleted. Kept too are the
+files of models, whose only list is the index. Blocks.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from outlast.run.folder import MANIFEST, SPEC
 from outlast.run.manifest import Manifest
 from outlast.run.spec import RunSpec
 from outlast.scheduler.launching import MAKING
-from outlast.store import manifests, runs
+from outlast.store import manifests, models, runs
 from outlast.store.database import Database
 
 LEAST_AGE_S = 2 * 3600  # what is stored already and needed again is marked so often, not each time
@@ -49,11 +50,12 @@ def prune(
 
 
 def named(runs_folder: str, database: Database, blobs: Blobs) -> set[str]:
-    """Every content (sha256, hex) that some run names. Raises Conflict, naming the folder."""
+    """Every content (sha256) that a run or a model names. Raises Conflict, naming the folder."""
     wanted: set[str] = set()
     lists: set[str] = set()
     with database.read() as connection:
         wanted.update(manifests.contents(connection))
+        wanted.update(models.contents(connection))
         lists.update(runs.snapshots(connection))
     # After the index: a run that comes meanwhile has its folder by now.
     for folder in _folders(runs_folder):

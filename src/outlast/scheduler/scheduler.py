@@ -36,6 +36,7 @@ from outlast.scheduler.launching import Launch
 from outlast.scheduler.notices import Notices
 from outlast.scheduler.pending import Accept, Begin, Pending, Watch, pending
 from outlast.scheduler.queue import Facts, Queue
+from outlast.scheduler.registering import Registering
 from outlast.scheduler.retention import Retention
 from outlast.scheduler.scribe import News, Scribe, now_ns
 from outlast.scheduler.slots import Held, Slots
@@ -64,8 +65,12 @@ class Scheduler:
         blobs: Blobs,
         *,
         executors: Mapping[str, Executor] | None = None,
+        printed: Callable[[RunFolder], None] | None = None,
     ) -> None:
-        """`executors` by name; by default the local one on a freshly staged kit."""
+        """`executors` by name; by default the local one on a freshly staged kit.
+
+        `printed` is told of each session that prints, every second at most, and when it is taken up.
+        """
         self._settings = settings
         self._database = database
         self._blobs = blobs
@@ -79,6 +84,7 @@ class Scheduler:
         self._known: set[str] = set()  # taken up, or being taken up
         self._tasks: set[asyncio.Task[None]] = set()
         self.changes = Changes()
+        self._printed = printed
         self._queue = Queue(self._slots)
         self._retention = Retention(settings.output_quota_bytes)
 
@@ -95,9 +101,9 @@ class Scheduler:
         self._scribe = Scribe(self._database, self._runs_folder, self._on_news, self._on_missing)
         self._stopping = Stopping(self._pool)
         self._supervisors = Supervisors(self._scribe, self._database, self)
-        self._storing = Storing(
-            self._scribe, self._database, self._blobs, self._storing_pool, self.folder
-        )
+        stores = (self._scribe, self._database, self._blobs, self._storing_pool, self.folder)
+        self._registering = Registering(*stores)
+        self._storing = Storing(*stores, self._registering.carry_out)
         self._dispatch = Dispatch(
             self._queue,
             self._scribe,
@@ -131,6 +137,7 @@ class Scheduler:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._stopping.close()
         await self._storing.close()
+        await self._registering.close()
         self._supervisors.leases.close()
         await self._scribe.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -294,11 +301,18 @@ class Scheduler:
         """A supervisor listens: it may be told to stop now."""
         self._stopping.hurry(run_id)
 
+    def on_printed(self, run_id: str) -> None:
+        """A session prints, whether or not anybody looks on."""
+        if self._printed is not None:
+            self._printed(self.folder(run_id))
+
     def _on_news(self, news: News) -> None:
         state, before = news.state, self._states.get(news.run_id)
         self._specs[news.run_id], self._states[news.run_id] = news.spec, state
         for instruction in news.instructions:
             self._carry(news.run_id, instruction)
+        if news.registers:
+            self._registering.asked(news.run_id)
         self._supervisors.follow(news.run_id, state)
         if state.outcome:
             self._stopping.forget(news.run_id)
@@ -383,6 +397,7 @@ class Scheduler:
         self._scribe.look(run_id)  # a last time: nothing more is noticed from now on
         folder = self.folder(run_id)
         await self.in_pool(lambda: launching.drop_launch(folder))
+        self._registering.ended(run_id)
         if kind in PRINTING:
             await self.in_pool(lambda: self._retention.keep(folder, is_over=True))
 
@@ -395,6 +410,8 @@ class Scheduler:
         self._known.update(settled, fresh)
         await asyncio.gather(*(self._take_up(run_id) for run_id in fresh))
         self._dispatch.open()
+        for run_id in await self._insist(self._registering.waiting):
+            self._registering.asked(run_id)
         await self._insist(self._sweep_kits)
 
     def _find_all(self) -> tuple[list[str], list[str]]:
@@ -425,6 +442,8 @@ class Scheduler:
         if has_turn and not state.outcome and state.status in runs.ACTIVE:
             experiment = self._specs[run_id].experiment
             self._queue.at_work(run_id, experiment, Held.from_state(state.slots))
+        if state.kind == "session" and not state.is_over:
+            self.on_printed(run_id)
         for deed in pending(state):
             self._carry(run_id, deed)
 

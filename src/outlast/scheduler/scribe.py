@@ -50,6 +50,7 @@ class News(NamedTuple):
     instructions: tuple[Instruction, ...]
     moved: tuple[str, ...]  # the journals of which something was read
     more: bool  # there is more to read
+    registers: bool  # something is to be registered as a model
 
 
 class _Wish(NamedTuple):
@@ -276,7 +277,13 @@ class Scribe:
         desk.story_more = found.more and (EVENTS in found.moved or DECISIONS in found.moved)
         desk.retry_s = FIRST_RETRY_S
         news = News(
-            found.run_id, desk.spec, found.state, found.instructions, found.moved, found.more
+            found.run_id,
+            desk.spec,
+            found.state,
+            found.instructions,
+            found.moved,
+            found.more,
+            found.registers,
         )
         self._call(self._on_news, news)
 

@@ -112,6 +112,8 @@ def check_texts(tags: Tags, description: str, properties: Mapping[str, Any] | No
 
 
 def _check_path(path: str) -> None:
+    if any("\ud800" <= char <= "\udfff" for char in path):
+        raise Invalid.field("files", path, "a model's files need names in UTF-8")
     parts = path.split("/")
     if any(part in ("", ".", "..") or len(part.encode()) > 255 for part in parts) or "\0" in path:
         raise Invalid.field("files", path, "give relative paths without empty parts, '.' or '..'")

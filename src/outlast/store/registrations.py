@@ -89,13 +89,14 @@ def is_waiting(connection: Connection, run_id: str, asked: Asked) -> bool:
 def settle(
     connection: Connection, run_id: str, asked: Asked, *, version: int = 0, message: str = ""
 ) -> None:
-    """It was registered as `version`, or failed because of `message`."""
+    """It was registered as `version`, or failed because of `message`; what is settled stays so."""
     connection.execute(
         registrations.update()
         .where(
             registrations.c.run == key_of(connection, run_id),
             registrations.c.journal == asked.journal,
             registrations.c.offset == asked.offset,
+            _is(WAITING),
         )
         .values(
             status=FAILED if message else DONE, version=version, message=message[:MESSAGE_CHARS]
