@@ -1,7 +1,8 @@
 """Which run's folder changed, told to the loop.
 
 Events are told at once; what a script logged is told at most every `LOGGED_S`, so that a training
-loop doesn't cause a transaction for each point. Output is not ingested and so not told.
+loop doesn't cause a transaction for each point. Output is not ingested and so not told, but that a
+session prints is, every `PRINTED_S`: somebody may want to know what its screen shows.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from typing import Protocol
 
 from outlast.errors import NotFound
 from outlast.journal.watch import Watcher
-from outlast.run.folder import END, EVENTS, LOGGED_PREFIX, SOCKET, RunFolder
+from outlast.run.folder import END, EVENTS, LOGGED_PREFIX, SOCKET, TIMING, RunFolder
 
 _log = logging.getLogger(__name__)
 
 LOGGED_S = 0.1
+PRINTED_S = 1.0
 
 
 class Listener(Protocol):
@@ -32,6 +34,9 @@ class Listener(Protocol):
     def on_socket(self, run_id: str) -> None:
         """The run's supervisor has begun to listen."""
 
+    def on_printed(self, run_id: str) -> None:
+        """The session has printed something within the last second or so."""
+
 
 class Notices:
     """Watches the folder of runs, and the folders of those that are not over."""
@@ -42,6 +47,7 @@ class Notices:
         self._watcher = Watcher()
         self._watched: set[str] = set()
         self._delayed: dict[str, asyncio.TimerHandle] = {}
+        self._printing: dict[str, asyncio.TimerHandle] = {}
         self._watcher.add(self._runs_folder)
         asyncio.get_running_loop().add_reader(self._watcher.fileno(), self._on_readable)
 
@@ -59,16 +65,18 @@ class Notices:
         if run_id in self._watched:
             self._watched.discard(run_id)
             self._watcher.remove(self._path(run_id))
-        timer = self._delayed.pop(run_id, None)
-        if timer is not None:
-            timer.cancel()
+        for timers in (self._delayed, self._printing):
+            timer = timers.pop(run_id, None)
+            if timer is not None:
+                timer.cancel()
 
     def close(self) -> None:
         """Give all descriptors back."""
         asyncio.get_running_loop().remove_reader(self._watcher.fileno())
-        for timer in self._delayed.values():
-            timer.cancel()
-        self._delayed.clear()
+        for timers in (self._delayed, self._printing):
+            for timer in timers.values():
+                timer.cancel()
+            timers.clear()
         self._watcher.close()
 
     def _path(self, run_id: str) -> str:
@@ -99,7 +107,15 @@ class Notices:
                 self._delayed[run_id] = loop.call_later(LOGGED_S, self._on_delayed, run_id)
         elif name == SOCKET:
             self._listener.on_socket(run_id)
+        # Of sessions only; written ten times a second at most.
+        elif name == TIMING and run_id not in self._printing:
+            loop = asyncio.get_running_loop()
+            self._printing[run_id] = loop.call_later(PRINTED_S, self._on_printed, run_id)
 
     def _on_delayed(self, run_id: str) -> None:
         self._delayed.pop(run_id, None)
         self._listener.on_changed(run_id)
+
+    def _on_printed(self, run_id: str) -> None:
+        del self._printing[run_id]
+        self._listener.on_printed(run_id)

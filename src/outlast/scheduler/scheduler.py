@@ -69,7 +69,7 @@ class Scheduler:
     ) -> None:
         """`executors` by name; by default the local one on a freshly staged kit.
 
-        `printed` is told of each session that prints, every second at most, and when it is taken up.
+        `printed` is called for each session that prints, every second at most, and at the start.
         """
         self._settings = settings
         self._database = database

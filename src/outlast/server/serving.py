@@ -176,14 +176,14 @@ class _Serving:
         self, database: Database, threads: ThreadPoolExecutor, way_down: contextlib.AsyncExitStack
     ) -> Parts:
         blobs = Blobs(self.settings.blobs)
-        scheduler = Scheduler(self.settings, database, blobs)
+        screens = Screens()
+        way_down.push_async_callback(screens.close)
+        scheduler = Scheduler(self.settings, database, blobs, printed=screens.follow)
         await scheduler.start()
         way_down.push_async_callback(scheduler.stop)
         followers = Followers()
         followers.start()
         way_down.callback(followers.close)
-        screens = Screens()
-        way_down.push_async_callback(screens.close)
         trail = Trail(database)
         way_down.push_async_callback(trail.close)
         return Parts(
