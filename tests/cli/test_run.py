@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -309,7 +309,7 @@ def test_ctrl_c_while_submitting_says_what_may_be_queued(
         raise KeyboardInterrupt
 
     monkeypatch.setenv("OUTLAST_HOME", str(place.home))
-    monkeypatch.setattr(sys.modules["outlast.sdk.submit"], "submit", interrupted)
+    monkeypatch.setattr(import_module("outlast.sdk.submit"), "submit", interrupted)
     reach.workspace.cache_clear()
     assert main(["run", "--", "true"]) == 130
     assert re.search(rf"it may be queued: outlast show {ID}\n", capsys.readouterr().err)

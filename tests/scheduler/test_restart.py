@@ -615,8 +615,7 @@ def serve_and_kill(
     server = subprocess.Popen(
         [sys.executable, "-c", code],
         stdout=subprocess.PIPE,
-        cwd=Path(__file__).parents[2],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        cwd=Path(__file__).parents[2],  # from where `tests` is imported
     )
     assert server.stdout is not None
     with server.stdout as said:
