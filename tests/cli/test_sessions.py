@@ -208,6 +208,14 @@ def test_close_ends_a_session_and_who_is_attached_is_told(cli: Piped, tty: Tty) 
     assert session not in cli("sessions", "-q").out
 
 
+def test_the_last_session_is_meant_by_last_and_no_run(cli: Piped) -> None:
+    older, newer = opened(cli, *CAT), opened(cli, *CAT)
+    assert cli("run", "--", "true").code == 0
+    assert cli("close", "@last").out.startswith(newer)
+    assert cli("close", "@-2").out.startswith(older)
+    assert "sessions" in cli("close", "@-9999").err
+
+
 def test_sessions_lists_what_is_open_with_its_limits(cli: Piped) -> None:
     session = opened(cli, "--name", "listed", "--", "sh", "-c", "echo x; exec cat")
     shown = cli("sessions").out

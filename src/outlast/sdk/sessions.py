@@ -6,10 +6,12 @@ Plain rows, as the server tells them (docs/api.md). To sit at one is `outlast at
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from outlast.errors import NotFound
 from outlast.sdk import caller
 from outlast.sdk.workspace import Workspace
 from outlast.transport.connection import in_path, with_query
@@ -60,11 +62,19 @@ def sessions(
 
 
 def session(ref: str, *, workspace: Workspace | None = None) -> dict[str, Any]:
-    """One session by id, unique prefix or name. Raises NotFound; Conflict for a run that is none.
+    """One session by id, unique prefix, name, @last or @-2 (the last session but one).
 
-    A name that an older session has as well means the one that is open.
+    A name that an older session has as well means the one that is open. Raises NotFound; Conflict
+    for a run that is none.
     """
     workspace = workspace or Workspace()
+    back = 1 if ref == "@last" else int(ref[2:]) if re.fullmatch("@-[1-9][0-9]{0,6}", ref) else 0
+    if back:
+        everything = sessions(everything=True, workspace=workspace)
+        if back > len(everything):
+            message = f"{ref}: this workspace has {len(everything)} sessions"
+            raise NotFound(message, hint="outlast sessions --all")
+        return everything[back - 1]
     opened = [row["id"] for row in sessions(workspace=workspace) if ref and row["name"] == ref]
     found = opened[0] if len(opened) == 1 else workspace.run(ref).id
     row: dict[str, Any] = workspace.connection.get(f"/api/sessions/{in_path(found)}")

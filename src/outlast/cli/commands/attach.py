@@ -12,7 +12,7 @@ from outlast.cli import attached, reach
 @click.option("--read-only", is_flag=True, help="Look on; nothing that is typed is sent.")
 @attached.escape_option
 def command(session: str, read_only: bool, escape: str) -> int:
-    """Attach this terminal to SESSION (id, the beginning of it, or name).
+    """Attach this terminal to SESSION (id, its beginning, name, or @last).
 
     Who typed there before looks on from now. The connection may break, and the server restart: it
     goes on by itself, at the byte. Exits as the session's shell did when that ended.
