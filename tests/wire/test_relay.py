@@ -8,7 +8,7 @@ import pytest
 
 from outlast.wire import frame as wire
 from outlast.wire.frame import Frame, Malformed, telling
-from outlast.wire.relay import LAST_BYTES, Hello, ServerHalf
+from outlast.wire.relay import LAST_BYTES, MOST_SAID_BYTES, MOST_SIZES, Hello, ServerHalf
 from outlast.wire.terminal import Action, Closed, Forward, Picture, Read, Send
 
 KEY = "00112233445566778899aabbccddeeff"
@@ -220,6 +220,37 @@ def test_sizes_and_the_end_are_told_when_the_output_before_them_was_sent() -> No
     assert sent(half.read(b"x" * 60, 0.0))[1:] == [size]
     assert half.next(0.0) == Read(60, 40)
     assert sent(half.read(b"x" * 40, 0.0))[1:] == [end]
+
+
+def test_sizes_that_nobody_draws_are_few_and_the_screen_comes_instead() -> None:
+    half, _ = served(role="viewer")
+    for _ in range(1000):  # at one place only the last counts
+        half.relayed(telling(wire.SIZE, 50, columns=90, rows=30), 0.0)
+    wrote(half, 50)
+    assert [frame.kind for frame in sent(read_all(half))] == [wire.OUTPUT, wire.SIZE]
+    for at in range(100, 100 + 2 * MOST_SIZES):
+        half.relayed(telling(wire.SIZE, at, columns=at, rows=30), 0.0)
+    wrote(half, 1000)
+    assert isinstance(half.next(0.0), Picture)
+    told = sent(half.snapshot(1000, b"screen", 0.0))
+    assert [frame.kind for frame in told] == [wire.GAP, wire.SNAPSHOT, wire.SIZE]
+    assert told[-1].said()["columns"] == 99 + 2 * MOST_SIZES
+
+
+def read_all(half: ServerHalf) -> list[Action]:
+    actions: list[Action] = []
+    while isinstance(want := half.next(0.0), Read):
+        actions += half.read(b"x" * want.limit_bytes, 0.0)
+    return actions
+
+
+@pytest.mark.parametrize("kind", [wire.PING, wire.DRAWN, wire.SIZE, wire.BYE, 99])
+def test_only_input_may_be_long(kind: int) -> None:
+    half, _ = served()
+    said = b'{"columns":80,"rows":24}'.ljust(MOST_SAID_BYTES + 1)
+    assert isinstance(half.heard(Frame(kind, 0, said), 0.0)[-1], Closed)
+    with pytest.raises(Malformed, match="HELLO"):
+        hello(who="x" * MOST_SAID_BYTES)
 
 
 def test_a_silent_client_is_let_go_and_an_asking_one_answered() -> None:

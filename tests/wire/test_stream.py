@@ -208,6 +208,31 @@ def test_pings_are_answered_with_their_number() -> None:
     assert network.node.next_frame() == Frame(PONG, 77)
 
 
+def test_who_asks_without_reading_is_answered_once() -> None:
+    network = up()
+    for number in range(1000):
+        network.node.receive(Frame(PING, number), 0.0)
+    for second in range(100):
+        network.node.tick(10.0 * second)
+    unsaid = []
+    while (frame := network.node.next_frame()) is not None:
+        unsaid.append(frame)
+    assert unsaid == [Frame(PONG, 999), Frame(PING)]
+
+
+def test_tiny_pieces_that_wait_become_few() -> None:
+    incoming = stream.Incoming(1 << 20)
+    whole = bytes(n % 251 for n in range(50_000))
+    for at in range(len(whole)):
+        incoming.add(Frame(DATA, at, whole[at : at + 1]))
+    handed, pieces = b"", 0
+    while (piece := incoming.next_piece()) is not None:
+        handed, pieces = handed + bytes(piece), pieces + 1
+        incoming.hand(len(piece))
+    assert handed == whole
+    assert pieces < 1_010
+
+
 def test_taken_is_told_after_a_quarter_of_the_window_or_with_the_next_ping() -> None:
     network = up()
     network.write(0, b"x" * 10)

@@ -20,6 +20,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
+from websockets.frames import Frame
 from websockets.http11 import Request
 
 from outlast.config import Settings
@@ -33,6 +34,13 @@ MAX_HEAD_BYTES = 16 << 10
 # After a refusal the rest of the body is read and thrown away this long, so that the client gets to
 # read the answer: closing a socket with unread bytes resets it, and the answer is lost.
 LINGER_S = 1.0
+# Of one WebSocket, whatever they hold: pings, pieces of messages, messages. A tunnel at full speed
+# has a tenth of it. Who says more is cut off, and so is who asks for answers without reading them.
+MOST_FRAMES_A_SECOND = 10_000
+MOST_UNREAD_BYTES = 1 << 20
+MOST_FRAGMENTS = 1_000  # of one message: each costs fifty bytes, even an empty one
+# Looked at in pieces: a flood of tiny frames is noticed before all that came with it is read.
+FED_BYTES = 32 << 10
 
 
 class Connections:
@@ -265,6 +273,7 @@ class WebSocket(WebSocketsSansIOProtocol):
         self.counted = counted
         self.ip = ip
         self.taker: Taker | None = None
+        self._second, self._frames = 0, 0
 
     def hand_to(self, taker: Taker) -> None:
         """From now on messages go to `taker`; first of all those that wait already."""
@@ -304,6 +313,50 @@ class WebSocket(WebSocketsSansIOProtocol):
         if self.read_paused == is_listening and not self.transport.is_closing():
             self.read_paused = not is_listening
             (self.transport.resume_reading if is_listening else self.transport.pause_reading)()
+
+    def data_received(self, data: bytes) -> None:
+        for at in range(0, len(data), FED_BYTES):
+            if self.transport.is_closing() or self.disconnected:
+                return
+            super().data_received(data[at : at + FED_BYTES])
+
+    def handle_text(self, event: Frame) -> None:
+        self._count()
+        super().handle_text(event)
+
+    def handle_bytes(self, event: Frame) -> None:
+        self._count()
+        super().handle_bytes(event)
+
+    def handle_cont(self, event: Frame) -> None:
+        self._count()
+        super().handle_cont(event)
+        if len(self.frames) > MOST_FRAGMENTS:
+            self._cut_off("a message in too many pieces")
+
+    def handle_ping(self) -> None:
+        self._count()
+        super().handle_ping()
+        if self.unsent_bytes > MOST_UNREAD_BYTES:
+            self._cut_off("answers that it doesn't read")
+
+    def handle_pong(self, event: Frame) -> None:
+        self._count()
+        super().handle_pong(event)
+
+    def _count(self) -> None:
+        now = int(self.loop.time())
+        if now != self._second:
+            self._second, self._frames = now, 0
+        self._frames += 1
+        if self._frames == MOST_FRAMES_A_SECOND:
+            self._cut_off("too many frames in a second")
+
+    def _cut_off(self, why: str) -> None:
+        if not self.transport.is_closing():
+            log.warning("cut off a WebSocket of %s: %s", self.ip, why)
+            self.frames = []
+            self.transport.abort()
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)

@@ -41,6 +41,10 @@ from outlast.wire.terminal import (
 )
 
 MOST_WHO = 100
+# What isn't INPUT is short; who says more at once says it to waste the server's time.
+MOST_SAID_BYTES = 4 << 10
+# Sizes wait for the output before them; whoever is so far behind gets the screen as it is instead.
+MOST_SIZES = 64
 # After Ctrl-C the client wants the prompt, not the rest of the flood, and no snapshot that takes
 # its time: it gets the last lines as they are at once, and a whole screen when the hurry is over.
 HURRY_S = 1.0
@@ -65,6 +69,8 @@ class Hello(NamedTuple):
         """Raises Malformed, with a sentence for the client."""
         if frame.kind != wire.HELLO:
             raise Malformed("the first frame must be HELLO")
+        if len(frame.payload) > MOST_SAID_BYTES:
+            raise Malformed(f"HELLO: more than {MOST_SAID_BYTES} bytes")
         try:
             says = frame.said()
             if says["version"] != VERSION:
@@ -188,6 +194,8 @@ class ServerHalf:
         self._heard_at = now
         if frame.kind == wire.INPUT:
             return self._input(frame, now)
+        if len(frame.payload) > MOST_SAID_BYTES:
+            return self._close(f"more than {MOST_SAID_BYTES} bytes that aren't input")
         if frame.kind == wire.DRAWN:
             if frame.number > self.sent:
                 return self._close(f"drawn up to {frame.number}, but {self.sent} was sent")
@@ -220,7 +228,7 @@ class ServerHalf:
             self.role = frame.said()["role"]
             return [Send(frame)]
         elif frame.kind == wire.SIZE:
-            self._sizes.append(frame)
+            self._sized(frame)
             return self._reached()
         elif frame.kind == wire.EXIT:
             return self.exited(frame)
@@ -358,6 +366,14 @@ class ServerHalf:
         except (ValueError, KeyError) as error:
             return self._close(f"SIZE: {error}")
         return [Forward(telling(wire.SIZE, columns=columns, rows=rows))]
+
+    def _sized(self, frame: Frame) -> None:
+        if self._sizes and self._sizes[-1].number == frame.number:
+            self._sizes.pop()  # nothing was printed in between
+        self._sizes.append(frame)
+        if len(self._sizes) > MOST_SIZES:
+            self._sizes.popleft()
+            self._wants_picture = True
 
     def _is_too_far(self, lag_bytes: int) -> bool:
         return lag_bytes > BEHIND_BYTES and self._pace.is_slow(lag_bytes)

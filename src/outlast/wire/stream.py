@@ -40,6 +40,7 @@ DEAD_S = 6.0  # without one byte from the other end, which pings every PING_S
 _TELL_TAKEN_BYTES = 1 << 20
 # A keystroke is a piece of its own: kept as such, 16 MiB of them would be half a million objects.
 _MERGED_BYTES = 16 << 10
+_MOST_PIECES = 1_000  # that wait as they came; then small ones are merged
 _LONGEST_PAUSE_S = 5.0
 _FIRST_PAUSE_S = 0.1
 _GREATEST = (1 << 63) - 1
@@ -167,8 +168,11 @@ class Incoming:
         piece = memoryview(frame.payload)[known:]
         if length + len(piece) - self.taken > self._window_bytes:
             raise Malformed("more than the window holds")
-        self._pieces.append(piece)
         self.received += len(piece)
+        is_many = len(self._pieces) >= _MOST_PIECES
+        if is_many and len(self._pieces[-1]) + len(piece) <= _MERGED_BYTES:
+            piece = memoryview(b"".join((self._pieces.pop(), piece)))
+        self._pieces.append(piece)
 
     def next_piece(self) -> Optional[memoryview]:
         """What is handed on next; None when there is nothing."""
@@ -243,10 +247,18 @@ class Link:
         elif frame.kind == TAKEN:
             self.outgoing.drop(frame.number)
         elif frame.kind == PING:
-            self._due.append(Frame(PONG, frame.number))
+            self._say_once(Frame(PONG, frame.number))
 
     def _greeted(self, frame: Frame, now_s: float) -> None:
         raise NotImplementedError
+
+    def _say_once(self, frame: Frame) -> None:
+        """In place of an older one of its kind: who asks and doesn't read costs one answer."""
+        for unsaid in self._due:
+            if unsaid.kind == frame.kind:
+                self._due.remove(unsaid)
+                break
+        self._due.append(frame)
 
     def next_frame(self) -> Optional[Frame]:
         """What is sent next; None when there is nothing now. Ask when the socket has room."""
@@ -267,9 +279,9 @@ class Link:
         """Ping when it is time; call this every PING_S or oftener."""
         if self.is_up and now_s - self._pinged_s >= PING_S:
             self._pinged_s = now_s
-            self._due.append(Frame(PING))
+            self._say_once(Frame(PING))
             if self._told_taken != self.incoming.taken:
-                self._due.append(self._tell_taken())
+                self._say_once(self._tell_taken())
 
     def is_dead(self, now_s: float) -> bool:
         """Is there a connection on which nothing came for DEAD_S?

@@ -222,7 +222,7 @@ def test_reading_back_what_a_session_printed(server: Server) -> None:
     assert text.body == b"first\nsecond\n"
     assert text.headers["content-disposition"] == f'attachment; filename="{session}.txt"'
     deadline = time.monotonic() + 30
-    while server.ask("GET", path).json["exit_code"] is None:
+    while server.ask("GET", path).json["status"] != "Completed":
         assert time.monotonic() < deadline
     cast = server.ask("GET", f"{path}/export?format=asciicast").body.splitlines()
     assert json.loads(cast[0])["version"] == 3
