@@ -34,7 +34,9 @@ _HOMES: Dict[str, str] = {
     "Invalid": "outlast.errors",
     "RunFailed": "outlast.errors",
 }
-__all__ = ["__version__", *_HOMES]
+# Public names that are modules.
+_ROOMS: Dict[str, str] = {"models": "outlast.sdk.models"}
+__all__ = ["__version__", *_HOMES, *_ROOMS]
 
 if not os.path.isdir(os.path.join(os.path.dirname(__file__), "sdk")):
     # This is the kit inside a job. An installed Outlast in the job's environment completes it.
@@ -45,9 +47,10 @@ if not os.path.isdir(os.path.join(os.path.dirname(__file__), "sdk")):
 
 
 def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
+    home = _HOMES.get(name) or _ROOMS.get(name)
     if home is None:
         raise AttributeError(f"module 'outlast' has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module(home), name)
+    module = importlib.import_module(home)
+    return module if name in _ROOMS else getattr(module, name)

@@ -13,8 +13,8 @@ import pytest
 
 from outlast.server.app import routes
 from outlast.server.auth import MAY
+from outlast.server.files import ranged
 from outlast.server.route import Route
-from outlast.server.routes.outputs import ranged
 from tests.server.running import Server, submit, wait_over
 from tests.server.test_auth import HTTP_ROUTES, path_of
 

@@ -46,6 +46,15 @@ class Manifest(NamedTuple):
             hasher.update(f"{content} {size_bytes} {path}\n".encode("utf-8", "surrogateescape"))
         return hasher.hexdigest()
 
+    def below(self, path: str) -> List[Tuple[str, Entry]]:
+        """The file of this name, or all in the folder, by names from the path's last part on."""
+        begin = len(path.rpartition("/")[0])
+        return [
+            (entry.path[begin:].lstrip("/"), entry)
+            for entry in self.entries
+            if entry.path == path or entry.path.startswith(path + "/")
+        ]
+
     def to_json(self) -> bytes:
         """The bytes of manifest.json."""
         data: Dict[str, Any] = {

@@ -204,22 +204,17 @@ class Registering:
                 f"attempt {asked.attempt}, which asked for it, stored no outputs; "
                 f"those that are stored are of attempt {manifest.attempt}"
             )
-        begin = asked.path.rpartition("/")[0]
-        entries = [
-            entry
-            for entry in manifest.entries
-            if entry.path == asked.path or entry.path.startswith(asked.path + "/")
-        ]
-        if not entries:
+        found = manifest.below(asked.path)
+        if not found:
             raise _Fails(
                 f"{asked.path!r} isn't among the run's stored files; write it below outputs/, "
                 "declare its folder as an output, or upload it "
                 f"(what there is: outlast outputs {manifest.run_id})"
             )
-        for entry in entries:
+        for _, entry in found:
             if not self._blobs.keep(entry.sha256, entry.size_bytes):
                 raise _Fails(f"the stored content of {entry.path!r} is gone")
-        return [File(_below(one.path, begin), one.size_bytes, one.sha256) for one in entries]
+        return [File(name, entry.size_bytes, entry.sha256) for name, entry in found]
 
     def _may_be_stored(self, run_id: str, state: RunState, asked: Asked) -> bool:
         """Are the outputs of a run that is over still to be stored, or to be pushed by hand?"""

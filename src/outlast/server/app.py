@@ -122,10 +122,16 @@ class App:
         found = scope.get("outlast.found")
         if found is None or scope["method"] in SAFE or found.route.permission == "append":
             return
+        if not found.route.is_act:
+            return
         principal = scope["outlast.principal"]
         result = "done" if status < 400 else f"refused {status}"
         self.parts.note(
-            principal.name, found.route.name, found.parts.get("id", ""), scope["outlast.ip"], result
+            principal.name,
+            found.route.name,
+            "/".join(found.parts.values()),
+            scope["outlast.ip"],
+            result,
         )
 
 

@@ -40,6 +40,7 @@ class Route(NamedTuple):
     answer: Any = None  # a type for JSON, BYTES, or None
     status: int = 200
     is_page: bool = False  # of the studio: shown to people, so not in the API's document
+    is_act: bool = True  # what changes something has a line in the audit trail, unless it says no
 
     @property
     def name(self) -> str:

@@ -86,6 +86,10 @@ class Connection:
         """
         return json.loads(self._request("POST", path, body or {}, repeat=repeat).data)
 
+    def put(self, path: str, body: Mapping[str, Any] | bytes, **query: Any) -> Any:
+        """The JSON answer of a PUT of JSON or of bytes; it is repeated like a GET."""
+        return json.loads(self._request("PUT", with_query(path, query), body).data)
+
     def patch(self, path: str, body: Mapping[str, Any]) -> Any:
         return json.loads(self._request("PATCH", path, body).data)
 
@@ -203,7 +207,10 @@ class Connection:
         if self.address.token:
             sent["Authorization"] = f"Bearer {self.address.token}"
         data = b""
-        if body is not None:
+        if isinstance(body, bytes):
+            data = body
+            sent["Content-Type"] = "application/octet-stream"
+        elif body is not None:
             data = json.dumps(body).encode()
             sent["Content-Type"] = "application/json"
         return self._line().request(method, path, sent, data, ANSWER_TIMEOUT_S + wait_s)
