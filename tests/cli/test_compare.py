@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from outlast.cli.commands.compare import comparison, differences
+from outlast.cli.commands.compare import comparison, differences, differing, program_name
 from tests.cli.terminal import Piped
 
 
@@ -70,3 +70,52 @@ def test_the_verb_needs_two_runs_and_gives_json(cli: Piped) -> None:
         assert cli("run", "--param", f"n={text}", "--", "true").code == 0
     answer = cli("compare", "--json", "@-2", "@last")
     assert '"param n"' in answer.out
+
+
+@pytest.mark.parametrize(
+    ("texts", "columns", "shown"),
+    [
+        (["short a", "short b"], 10, ["short a", "short b"]),
+        (["python train.py --epochs 100 --lr 0.1", "python train.py --epochs 100 --lr 0.2"], 26,
+         ["python train.py … --lr 0.1", "python train.py … --lr 0.2"]),
+        (["/home/ann/projects/one", "/home/ann/projects/two"], 12, ["/home/…/one", "/home/…/two"]),
+        (["cp /data/sets/large/a x", "cp /data/sets/large/b x"], 12, ["cp …/a x", "cp …/b x"]),
+        (["python a.py", ""], 8, ["python a.py", ""]),
+        (["the same long text"] * 2, 10, ["the same long text"] * 2),
+    ],
+)  # fmt: skip
+def test_long_texts_are_cut_where_they_are_alike(
+    texts: list[str], columns: int, shown: list[str]
+) -> None:
+    assert differing(texts, columns) == shown
+
+
+@pytest.mark.parametrize(
+    ("commands", "shown"),
+    [
+        (["/v/.venv/bin/python a.py", "/v/.venv/bin/python b.py"], ["python a.py", "python b.py"]),
+        (["/v/bin/python a.py", "/w/bin/python a"], ["/v/bin/python a.py", "/w/bin/python a"]),
+        (["'/my v/python' a.py", "'/my v/python' b.py"],
+         ["'/my v/python' a.py", "'/my v/python' b.py"]),
+        (["./a", "./b"], ["a", "b"]),
+    ],
+)  # fmt: skip
+def test_a_program_is_named_without_its_folder_unless_that_differs(
+    commands: list[str], shown: list[str]
+) -> None:
+    assert program_name(commands) == shown
+
+
+def test_on_a_narrow_terminal_what_differs_in_the_commands_is_in_sight(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    venv = "/tmp/some/where/deep/project/.venv/bin/python"
+    one, two = (
+        facts(run_id, spec={"command": [venv, "train.py", "--data", "/data/imagenet", "--lr", lr]})
+        for run_id, lr in (("k7fb6ygkz7", "0.1"), ("k7fb6ygkz8", "0.25"))
+    )
+    line = comparison([one, two]).splitlines()[1]
+    assert len(line) <= 80
+    assert line.split("  ")[1:] == ["python train.py … --lr 0.1", "python train.py … --lr 0.25"]

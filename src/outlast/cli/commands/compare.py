@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +17,8 @@ ORDER = (
     "name", "experiment", "param", "command", "folder", "git", "snapshot", "variable", "resource",
     "tag", "status", "lasted", "metric",
 )  # fmt: skip
+TEXTS = ("command", "folder")  # long, and mostly alike: where they differ has to be in sight
+LEAST_COLUMNS = 16  # of such a text
 
 
 @click.command()
@@ -38,9 +43,11 @@ def comparison(facts: Sequence[dict[str, Any]], *, shows_all: bool = False) -> s
     if not found:
         return "these runs don't differ in anything that is kept   see all: --all"
     is_pair = len(facts) == 2
+    changes = [_change(values) if is_pair else "" for _, values in found]
+    columns = _columns(found, changes, len(facts))
     rows = [
-        [name, *map(_shown, values), *([_change(values)] if is_pair else [])]
-        for name, values in found
+        [name, *_told(name, values, columns), *([change] if is_pair else [])]
+        for (name, values), change in zip(found, changes, strict=True)
     ]
     headings = ["", *(of["id"] for of in facts), *(["CHANGE"] if is_pair else [])]
     text = show.table(headings, rows)
@@ -91,6 +98,56 @@ def _flat(facts: dict[str, Any]) -> dict[str, Any]:
     for name, metric in facts["series"].items():
         flat[f"metric {name}"] = metric["last"]
     return {name: value for name, value in flat.items() if value not in ("", None)}
+
+
+def differing(texts: Sequence[str], columns: int) -> list[str]:
+    """Texts that may be longer than so many columns, each with what differs near its beginning.
+
+    Of what all begin with, as much is kept as there is room for, whole words or folders, and "…"
+    stands for the rest.
+    """
+    if max(map(show.columns_of, texts)) <= columns or len(set(texts)) == 1:
+        return list(texts)
+    pieces = [re.findall(r"/?[^ /]*[ /]|/?[^ /]+", text) for text in texts]
+    alike = 0
+    for together in zip(*pieces, strict=False):
+        if len(set(together)) > 1:
+            break
+        alike += 1
+    if alike > 1 and pieces[0][alike - 1].startswith("-"):
+        alike -= 1  # the option whose value differs
+    rests = ["".join(words[alike:]) for words in pieces]
+    room = columns - max(map(show.columns_of, rests)) - len("… ")
+    kept = 0
+    # What it begins with says what it is, and so stays even if an end is cut for it.
+    while kept < alike and (show.columns_of("".join(pieces[0][: kept + 1])) <= room or not kept):
+        kept += 1
+    head = "".join(pieces[0][:kept])
+    if kept < alike:
+        head += "…/" if pieces[0][alike - 1].endswith("/") else "… "
+    return [head + rest for rest in rests]
+
+
+def program_name(commands: Sequence[str]) -> list[str]:
+    """The commands without the folder of the program, where that is the same in all of them."""
+    folders = {os.path.dirname(command.partition(" ")[0]) for command in commands if command}
+    folder = folders.pop() if len(folders) == 1 else ""
+    if not folder or folder.startswith("'"):  # quoted: it ends elsewhere
+        return list(commands)
+    return [command.removeprefix(f"{folder}/") for command in commands]
+
+
+def _told(name: str, values: Sequence[Any], columns: int) -> list[str]:
+    shown = [_shown(value) for value in values]
+    if name not in TEXTS or not sys.stdout.isatty():
+        return shown
+    return differing(program_name(shown) if name == "command" else shown, columns)
+
+
+def _columns(found: Sequence[tuple[str, Sequence[Any]]], changes: Sequence[str], runs: int) -> int:
+    """What a table of this terminal's width has for each run."""
+    names, change = max(len(name) for name, _ in found), max(map(len, changes))
+    return max(LEAST_COLUMNS, (show.width() - names - change - 2 * (runs + 1)) // runs)
 
 
 def _shown(value: Any) -> str:
