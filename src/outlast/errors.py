@@ -74,6 +74,10 @@ class RunFailed(OutlastError):
     """The run that was awaited ended Failed or Canceled; its facts are `status` and `cause`."""
 
 
+class EnvironmentFailed(OutlastError):
+    """The environment can't be built."""
+
+
 class Invalid(OutlastError):
     """A value isn't allowed."""
 

@@ -28,6 +28,7 @@ FLOORS = {
     "transport": 2,
     "store": 2,
     "artifacts": 2,
+    "environments": 2,
     "why": 2,
     "executors": 3,
     "sessions": 3,
@@ -49,11 +50,23 @@ TOWERS = {
         "artifacts",
         "units",
     },
-    "cli": {*FLOORS, "sdk"},
+    "azureml": {"errors", "ids", "journal", "run", "runtime", "sdk"},
+    "cli": {*FLOORS, "sdk", "azureml"},
     "demo": {"runtime"},
 }
 # Python >= 3.8 and the standard library alone: they travel to nodes and into jobs.
-BARE = ("errors", "ids", "process", "journal", "run", "wire", "runtime", "supervisor")
+BARE = (
+    "errors",
+    "ids",
+    "process",
+    "journal",
+    "run",
+    "wire",
+    "runtime",
+    "supervisor",
+    "environments",
+    "azureml",
+)
 # What a room on floor 0 may import of its neighbours, lowest first.
 GROUND = (
     "errors", "ids", "printable", "units", "process", "config", "catalog", "journal",

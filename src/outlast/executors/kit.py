@@ -1,9 +1,9 @@
 """The kit: the part of Outlast that travels to a run, frozen for as long as the run lives.
 
-`stage(home)` copies floors 0 and 1, `supervisor/` and `runtime/` to `home/kit/<digest>/outlast/`
-and compiles them; the digest is over their contents. A running supervisor imports from its kit
-only, so an upgrade of the server doesn't touch it. `sweep(home, used)` removes the kits that no run
-names any more.
+`stage(home)` copies floors 0 and 1, `supervisor/`, `environments/` and `runtime/` to
+`home/kit/<digest>/outlast/` and compiles them; the digest is over their contents. A running
+supervisor imports from its kit only, so an upgrade of the server doesn't touch it.
+`sweep(home, used)` removes the kits that no run names any more.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ import outlast
 from outlast.errors import Unreachable
 
 # What runs in a job's own environment: standard library only, Python >= 3.8.
-FOLDERS = ("journal", "run", "wire", "supervisor", "runtime")
+FOLDERS = ("journal", "run", "wire", "supervisor", "runtime", "environments", "azureml")
 MODULES = ("__init__.py", "errors.py", "ids.py", "process.py")
+# A job finds `azureml` by its search path: the first file, as a package beside outlast/.
+STANDS_IN, STAND_IN = "azureml/stand_in.py", Path("azureml", "__init__.py")
 _DIGEST_CHARS = 16
 _ABANDONED_S = 3600.0  # filling takes a second; what is older was left by a killed process
 
@@ -100,7 +102,9 @@ def _digest(files: dict[str, bytes]) -> str:
 
 def _is_whole(place: Path, digest: str) -> bool:
     try:
-        return _digest(_files(place / "outlast")) == digest
+        files = _files(place / "outlast")
+        has_stand_in = (place / STAND_IN).read_bytes() == files.get(STANDS_IN)
+        return has_stand_in and _digest(files) == digest
     except OSError:
         return False
 
@@ -110,6 +114,9 @@ def _fill(fresh: Path, files: dict[str, bytes], place: Path) -> None:
         path = fresh / "outlast" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
+    stand_in = fresh / STAND_IN
+    stand_in.parent.mkdir()
+    stand_in.write_bytes(files[STANDS_IN])
     # Unchecked: nobody changes a kit, and a start then needs no stat of each source.
     # Tracebacks name the place where the files will lie.
     compileall.compile_dir(

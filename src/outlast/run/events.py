@@ -152,6 +152,27 @@ class Supervised(NamedTuple):
     version: str
 
 
+class Preparing(NamedTuple):
+    """The environment of the command is being built, by this process."""
+
+    t_ns: int
+    attempt: int
+    pid: int
+    start_ticks: int
+    boot_id: str
+    what: str  # as "environment digits"
+    deadline_ns: int
+
+
+class Prepared(NamedTuple):
+    """The environment is there; the command comes next."""
+
+    t_ns: int
+    attempt: int
+    key: str
+    prefix: str
+
+
 class Started(NamedTuple):
     """The main process runs."""
 
@@ -169,7 +190,7 @@ class StartFailed(NamedTuple):
 
     t_ns: int
     attempt: int
-    reason: str  # no_command | not_executable | no_folder | no_processes | ...
+    reason: str  # no_command | not_executable | no_folder | no_processes | environment | ...
     message: str
 
     @property
@@ -207,7 +228,8 @@ class Stopping(NamedTuple):
 
     t_ns: int
     attempt: int
-    # cancel | max_run_duration_s | memory_bytes | idle_s | leftovers | idle_leftovers | shutdown
+    # cancel | max_run_duration_s | memory_bytes | idle_s | prepare_s | leftovers | idle_leftovers
+    # | environment | shutdown
     reason: str
     signal: str  # HUP (terminals only) | TERM | KILL
     processes: Tuple[Mapping[str, Any], ...]  # pid, command
@@ -284,9 +306,9 @@ class Ended(NamedTuple):
 
 Event = Union[
     Created, Queued, Dispatched, Launched, LaunchFailed, CancelRequested, Silent, Responding, Lost,
-    UpstreamFailed, Committed, CommitFailed, StorageGaveUp, Retrying, Supervised, Started,
-    StartFailed, Exited, Leftovers, Stopping, LimitReached, TreeEnded, OutputProblem, Warned,
-    OwnerEnded, Orphaned, Ended,
+    UpstreamFailed, Committed, CommitFailed, StorageGaveUp, Retrying, Supervised, Preparing,
+    Prepared, Started, StartFailed, Exited, Leftovers, Stopping, LimitReached, TreeEnded,
+    OutputProblem, Warned, OwnerEnded, Orphaned, Ended,
 ]  # fmt: skip
 
 DECISIONS: Tuple[Type[Any], ...] = (
@@ -294,8 +316,8 @@ DECISIONS: Tuple[Type[Any], ...] = (
     UpstreamFailed, Committed, CommitFailed, StorageGaveUp, Retrying,
 )  # fmt: skip
 NODE_EVENTS: Tuple[Type[Any], ...] = (
-    Supervised, Started, StartFailed, Exited, Leftovers, Stopping, LimitReached, TreeEnded,
-    OutputProblem, Warned, OwnerEnded, Orphaned, Ended,
+    Supervised, Preparing, Prepared, Started, StartFailed, Exited, Leftovers, Stopping,
+    LimitReached, TreeEnded, OutputProblem, Warned, OwnerEnded, Orphaned, Ended,
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ EVENTS = "events"  # records, written by the run's supervisor
 DECISIONS = "decisions"  # records, written by the server
 OUTPUT = "output"  # bytes: stdout and stderr of the job, in the order written
 TIMING = "timing"  # records: when which offset of a session's output was reached, and its sizes
+ENVIRONMENT = "environment"  # bytes: how the environment of a run was built
 COMMANDS = "commands"  # records: the commands of a session, as its shell told them
 LOGGED_PREFIX = "logged."  # records, one journal for each process of the script that logs
 
@@ -21,6 +22,7 @@ END = "end.json"  # the supervisor's last word; exists = the supervisor has noth
 MANIFEST = "manifest.json"
 
 # Others.
+ENVIRONMENT_STATE = "environment.json"  # where the build of its environment stands; replaced
 LAUNCH = "launch.json"  # 0600: real environment and command of the next attempt; gone at the end
 LEASE = "lease"  # its mtime is the supervisor's heartbeat
 SOCKET = "control.sock"

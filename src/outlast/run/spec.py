@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tup
 
 from outlast.errors import Invalid
 from outlast.ids import check_name, check_run_id
+from outlast.run import environment
 
 FORMAT = 1
 # command: a job. interactive: a notebook or script that logs. session: a terminal. tunnel: a byte
@@ -60,6 +61,7 @@ class Limits(NamedTuple):
     leftovers_s: float = 300.0  # how long descendants may outlive the main process
     idle_leftovers_s: float = 30.0  # the same for those that neither compute nor write
     storage_s: float = 3600.0  # how long committing the outputs is tried
+    prepare_s: float = 3600.0  # how long its environment may take to be built
 
 
 class Policy(NamedTuple):
@@ -92,7 +94,7 @@ class RunSpec(NamedTuple):
     kind: str = "command"
     command: Tuple[str, ...] = ()  # as shown: secrets are starred out; launch.json has the real one
     source: Optional[Source] = None
-    environment: Mapping[str, Any] = {}  # what to run in; {} = as the caller's own shell
+    environment: Mapping[str, Any] = {}  # see run.environment; {} = as the caller's own shell
     variables: Mapping[str, Optional[str]] = {}  # asked-for variables; None = set, but not shown
     parameters: Mapping[str, Any] = {}
     outputs: Tuple[Output, ...] = ()
@@ -283,7 +285,7 @@ _READERS: Dict[str, Callable[[str, Any], Any]] = {
             },
         )
     ),
-    "environment": _mapping(_json),
+    "environment": environment.checked,
     "variables": _mapping(_maybe(_text)),
     "parameters": _mapping(_json),
     "outputs": _outputs,
@@ -316,6 +318,7 @@ _READERS: Dict[str, Callable[[str, Any], Any]] = {
             "leftovers_s": _number(0),
             "idle_leftovers_s": _number(0),
             "storage_s": _number(0),
+            "prepare_s": _number(0.001),
         },
     ),
     "policy": _part(

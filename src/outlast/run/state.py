@@ -41,6 +41,8 @@ _KILL = 9
 LEFTOVERS = "leftovers"  # processes that outlived the main one
 OUTPUTS = "outputs"  # being read and hashed on the node
 STORAGE = "storage"  # being stored by the server
+# What a Preparing run that has its supervisor waits for.
+ENVIRONMENT = "environment"
 
 
 class RunState(NamedTuple):
@@ -50,7 +52,7 @@ class RunState(NamedTuple):
     since_ns: int = 0
     attempt: int = 1
     kind: str = "command"
-    stage: str = ""  # while Finalizing: leftovers | outputs | storage
+    stage: str = ""  # Finalizing: leftovers | outputs | storage; Preparing: environment
     outcome: str = ""  # completed | failed | canceled, once the supervisor has said its last word
     cause: str = ""
     message: str = ""
@@ -372,6 +374,24 @@ def _supervised(state: RunState, event: ev.Supervised) -> Step:
     return _moved(state, status, event.t_ns, supervisor=identity, started_ns=started_ns), ()
 
 
+def _preparing(state: RunState, event: ev.Preparing) -> Step:
+    state = _awake(state, event.t_ns)
+    if state.is_over:
+        return state, ()
+    changes = {"stage": ENVIRONMENT, "deadline_ns": event.deadline_ns}
+    if not state.cancel_ns:
+        changes["message"] = f"{event.what} is being built"
+    return _moved(state, PREPARING, event.t_ns, **changes), ()
+
+
+def _prepared(state: RunState, event: ev.Prepared) -> Step:
+    state = _awake(state, event.t_ns)._replace(stage="", deadline_ns=0)
+    if state.is_over:
+        return state, ()
+    message = state.message if state.cancel_ns else ""
+    return _moved(state, STARTING, event.t_ns, message=message), ()
+
+
 def _started(state: RunState, event: ev.Started) -> Step:
     state = _awake(state, event.t_ns)
     _allow(state, event, PREPARING, STARTING, RUNNING, CANCEL_REQUESTED)
@@ -551,6 +571,8 @@ _EDGES: Dict[Type[Any], Callable[[RunState, Any], Step]] = {
     ev.StorageGaveUp: _storage_gave_up,
     ev.Retrying: _retrying,
     ev.Supervised: _supervised,
+    ev.Preparing: _preparing,
+    ev.Prepared: _prepared,
     ev.Started: _started,
     ev.StartFailed: _start_failed,
     ev.Exited: _exited,

@@ -17,6 +17,7 @@ CAUSES: Dict[str, str] = {
     "memory": "the kernel, or the run's own limit, ended it for memory",
     "time_limit": "it ran longer than max_run_duration_s",
     "start_failed": "the command could not be started",
+    "environment": "its environment could not be built",
     "launch_failed": "the executor could not start the supervisor",
     "lost": "nobody can tell how it ended",
     "owner_died": "the process that owned the interactive run died without ending it",
@@ -44,6 +45,7 @@ class Observed(NamedTuple):
     signal: Optional[int] = None
     is_exit_known: bool = True
     start_failure: str = ""
+    start_reason: str = ""  # as in run.events.StartFailed
     stop_reason: str = ""  # of the first Stopping; "" if the run was never signalled
     stopped_main: bool = False  # the main process still ran when it was first signalled
     limit: str = ""  # the limit that was reached
@@ -78,7 +80,7 @@ def judge(kind: str, leftovers: str, on_logged_error: str, seen: Observed) -> Ve
     if limited is not None:
         return limited
     if seen.start_failure:
-        return _failed("start_failed", seen.start_failure)
+        return _failed(_start_cause(seen), seen.start_failure)
     status = _judge_owner(seen) if kind == "interactive" else _judge_exit(seen)
     return status or _judge_rest(leftovers, on_logged_error, seen)
 
@@ -90,7 +92,7 @@ def _judge_session(seen: Observed) -> Verdict:
     if seen.limit == "idle_s":
         return Verdict("canceled", "idle", "closed: nobody used it for as long as idle_s allows")
     if seen.limit or seen.start_failure:
-        return _judge_limit(seen) or _failed("start_failed", seen.start_failure)
+        return _judge_limit(seen) or _failed(_start_cause(seen), seen.start_failure)
     if seen.is_hung_up:
         return _failed("hangup", "both of its supervisors were killed, and its terminal with them")
     if seen.is_exit_known and seen.signal is None:
@@ -105,7 +107,13 @@ def _judge_limit(seen: Observed) -> Optional[Verdict]:
         )
     if seen.limit == "memory_bytes":
         return _failed("memory", "its processes together used more memory than memory_bytes allows")
+    if seen.limit == "prepare_s":
+        return _failed("environment", "its environment wasn't ready within prepare_s")
     return None
+
+
+def _start_cause(seen: Observed) -> str:
+    return "environment" if seen.start_reason == "environment" else "start_failed"
 
 
 def _judge_owner(seen: Observed) -> Optional[Verdict]:

@@ -200,7 +200,8 @@ class Dispatch:
     ) -> None:
         began_s = time.monotonic()
         work = launching.prepare(folder, spec, self._blobs)
-        launching.write_launch(folder, attempt, work, gpus, self._kit)
+        around = launching.surroundings(folder, spec, attempt, self._kit)
+        launching.write_launch(folder, attempt, work, gpus, self._kit, around)
         _log.debug("prepared run=%s took_ms=%.1f", spec.id, 1e3 * (time.monotonic() - began_s))
 
     async def _note_launched(self, run_id: str, attempt: int, supervisor: Identity) -> None:

@@ -14,10 +14,12 @@ import sqlalchemy as sa
 
 from outlast.artifacts import snapshot
 from outlast.artifacts.blobs import Blobs
+from outlast.environments import existing
 from outlast.errors import Conflict, Invalid
 from outlast.executors.executor import Executor
 from outlast.ids import new_run_id
 from outlast.run import redact
+from outlast.run.environment import Environment
 from outlast.run.folder import WORK
 from outlast.run.spec import RunSpec, Source
 from outlast.scheduler import launching
@@ -67,6 +69,7 @@ class Intake:
             known = ", ".join(sorted(self._executors))
             raise Invalid.field("executor", spec.executor, f"use one of: {known}")
         self._slots.check(spec.resources)
+        _check_environment(spec)
         self._check_outputs(spec, checked)
         self._check_ids(spec)
         spec = spec._replace(
@@ -136,6 +139,18 @@ class Intake:
             return source
         taken = snapshot.take(source.folder, self._blobs, home=self._home)
         return source._replace(digest=taken.digest, left_out=snapshot.told(taken.left_out))
+
+
+def _check_environment(spec: RunSpec) -> None:
+    """What can be known before a run is made; whether its packages exist, only a build tells."""
+    if not spec.environment:
+        return
+    if spec.kind != "command":
+        remedy = "only a command runs in an environment of its own; leave it out"
+        raise Invalid.field("environment", dict(spec.environment), remedy)
+    wanted = Environment.of(spec.environment)
+    if wanted.kind == "existing":
+        existing.place(wanted)
 
 
 def _check_kind(spec: RunSpec) -> None:

@@ -12,15 +12,19 @@ import os
 import secrets
 import shutil
 import stat
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from outlast.artifacts import snapshot
 from outlast.artifacts.blobs import Blobs
+from outlast.environments import uv
+from outlast.environments.cache import Cache
 from outlast.errors import Conflict, DiskFull, Invalid, OutlastError, Unreachable
 from outlast.ids import check_run_id
 from outlast.journal.trim import sync_folder
 from outlast.run import events as ev
+from outlast.run.environment import Environment
 from outlast.run.folder import LAUNCH, SPEC, WORK, RunFolder
 from outlast.run.spec import RunSpec
 from outlast.scheduler.scribe import append_decisions
@@ -129,15 +133,43 @@ def read_launch(folder: RunFolder) -> dict[str, Any]:
     return data
 
 
-def write_launch(folder: RunFolder, attempt: int, work: str, gpus: Sequence[int], kit: str) -> None:
-    """Complete launch.json for this attempt; what Outlast itself adds, the supervisor does."""
+def write_launch(
+    folder: RunFolder,
+    attempt: int,
+    work: str,
+    gpus: Sequence[int],
+    kit: str,
+    around: Mapping[str, Any] | None = None,
+) -> None:
+    """Complete launch.json for this attempt; what Outlast itself adds, the supervisor does.
+
+    `around` is what `surroundings` says.
+    """
     launch = read_launch(folder)
+    launch.update({"environment": {}, "prepare": [], **(around or {})})
     launch.setdefault("origin", launch["folder"])  # where the command came from, for a next attempt
     launch.update(attempt=attempt, folder=work, gpus=list(gpus), kit=kit)
     try:
         _write_json(folder.file(LAUNCH), launch)
     except OSError as error:
         raise _explained(error, folder.path) from error
+
+
+def surroundings(folder: RunFolder, spec: RunSpec, attempt: int, kit: str) -> dict[str, Any]:
+    """Where the environment lies, or which program makes it before the command starts.
+
+    {} for a run in the caller's own. Raises Invalid when an interpreter isn't there any more.
+    """
+    if not spec.environment:
+        return {}
+    home = os.path.dirname(os.path.dirname(folder.path))
+    environ = uv.clean(read_launch(folder)["environ"])
+    found = Cache(home).find(Environment.of(spec.environment), environ)
+    if found is not None:
+        return {"environment": found.to_dict()}
+    program = os.path.join(kit, "outlast", "environments", "__main__.py")
+    words = [sys.executable, "-I", "-S", program, folder.path, "--attempt", str(attempt)]
+    return {"prepare": words}
 
 
 def drop_launch(folder: RunFolder) -> None:

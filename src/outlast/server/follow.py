@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 _LOGGED = re.compile(re.escape(names.LOGGED_PREFIX) + r"[A-Za-z0-9._-]{1,200}")
 RECORDS = frozenset((names.EVENTS, names.DECISIONS))
+BYTES = frozenset((names.OUTPUT, names.ENVIRONMENT))
 
 Wake = Callable[[], None]
 
@@ -43,9 +44,10 @@ def check_journal(name: str) -> str:
 
     Raises NotFound.
     """
-    if name in RECORDS or name == names.OUTPUT or _LOGGED.fullmatch(name):
+    if name in RECORDS or name in BYTES or _LOGGED.fullmatch(name):
         return name
-    raise NotFound("a run has no such journal", hint="events, decisions, output or logged.WRITER")
+    known = "events, decisions, output, environment or logged.WRITER"
+    raise NotFound("a run has no such journal", hint=known)
 
 
 def folder_of(runs_folder: str, run_id: str) -> RunFolder:
@@ -58,7 +60,7 @@ def folder_of(runs_folder: str, run_id: str) -> RunFolder:
 
 def holds_records(name: str) -> bool:
     """Is this a journal of records (whole lines), or one of bytes?"""
-    return name != names.OUTPUT
+    return name not in BYTES
 
 
 def read(folder: RunFolder, name: str, start: int, limit_bytes: int) -> Piece:

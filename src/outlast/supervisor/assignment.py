@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from outlast.errors import Invalid
 from outlast.run import folder as names
@@ -31,6 +31,8 @@ class Launch(NamedTuple):
     gpus: Tuple[int, ...] = ()
     kit: str = ""
     umask: int = _DEFAULT_UMASK
+    prepare: Tuple[str, ...] = ()  # builds the environment first
+    environment: Mapping[str, Any] = {}  # where it lies, when it is there already
 
 
 class Assignment(NamedTuple):
@@ -103,6 +105,8 @@ def read_launch(folder: RunFolder, attempt: int) -> Launch:
             tuple(data.get("gpus") or ()),
             data.get("kit") or "",
             data.get("umask", _DEFAULT_UMASK),
+            tuple(data.get("prepare") or ()),
+            dict(data.get("environment") or {}),
         )
     except OSError as error:
         raise Invalid(f"{names.LAUNCH} can't be read: {error.strerror}") from None

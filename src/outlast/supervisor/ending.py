@@ -27,7 +27,12 @@ from outlast.supervisor.loop import Loop
 from outlast.supervisor.owner import names_in
 from outlast.supervisor.story import Story
 
-_WRITTEN_ON = (names.OUTPUT, names.TIMING, names.COMMANDS)  # until the last process ended
+_WRITTEN_ON = (
+    names.OUTPUT,
+    names.ENVIRONMENT,
+    names.TIMING,
+    names.COMMANDS,
+)  # until the last process ended
 _FIRST_RETRY_S = 0.1
 _LONGEST_RETRY_S = 2.0
 

@@ -76,7 +76,7 @@ def _grace_s(request: Dict[str, Any], default_s: float) -> Optional[float]:
 
 
 def _cancel(supervision: Supervision, grace_s: float) -> List[Dict[str, Any]]:
-    if supervision.stage in ("running", "leftovers"):
+    if supervision.stage in ("preparing", "running", "leftovers"):
         if not supervision.assignment.is_interactive:
             return supervision.stop("cancel", grace_s)
         # Its owner is the user's own process, a notebook perhaps: the run ends, the owner doesn't.

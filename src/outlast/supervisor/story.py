@@ -92,6 +92,8 @@ class Past:
     def __init__(self, attempt: int) -> None:
         self.attempt = attempt
         self.is_supervised = False
+        self.preparing: Optional[ev.Preparing] = None
+        self.is_prepared = False
         self.started: Optional[ev.Started] = None
         self.start_failed: Optional[ev.StartFailed] = None
         self.exited: Optional[ev.Exited] = None
@@ -144,6 +146,10 @@ class Past:
     def _add_end(self, event: Optional[ev.Event]) -> None:
         if isinstance(event, ev.OwnerEnded):
             self.owner = event
+        elif isinstance(event, ev.Preparing):
+            self.preparing = event
+        elif isinstance(event, ev.Prepared):
+            self.is_prepared = True
         elif isinstance(event, ev.Leftovers):
             self.leftover_pids.update(int(process["pid"]) for process in event.processes)
         elif isinstance(event, ev.TreeEnded):

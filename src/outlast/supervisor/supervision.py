@@ -1,5 +1,6 @@
 """The story of one attempt, from the start of its command to its last word.
 
+    preparing  its environment is being built (see `preparing`); most runs have none
     running    the main process lives; of an interactive run, the process that owns it
     leftovers  it ended; other processes of the run live
     outputs    none is left; outputs are read and the verdict is made
@@ -14,7 +15,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from typing import Any, Dict, List, Optional, Set
+from typing import Any, Callable, Dict, List, Optional, Set
 
 import outlast
 from outlast.process import Identity
@@ -67,6 +68,7 @@ class Supervision:
         )  # fmt: skip
         self.ending = Ending(assignment, self.story, self.loop, self._over)
         self.stage = "running"
+        self.when_child_ended: Optional[Callable[[], None]] = None  # while preparing
         self.main: Optional[Identity] = None
         self.is_child = False  # is main this process's own child?
         self.seen = Observed()
@@ -80,6 +82,7 @@ class Supervision:
         self.witness = memory.Witness()
         self._has_to_settle = True  # how main ended isn't on the disk yet
         self._exited: Optional[ev.Exited] = None
+        self._is_unbegun = False
         self._ended_s = 0.0
         self._leftovers: Optional[Leftovers] = None
         self._leftover_pids: Set[int] = set()
@@ -170,9 +173,20 @@ class Supervision:
         message = plain(message)
         failed = ev.StartFailed(time.time_ns(), self.attempt, reason, message)
         self.story.tell(failed)
-        self.seen = self.seen._replace(start_failure=failed.short)
+        self.seen = self.seen._replace(start_failure=failed.short, start_reason=reason)
         self.facts.update(exit_code=exit_code, reason=reason)
-        self._finish(is_to_collect=False)
+        if self.stage == "preparing":
+            self.end_unbegun()
+        else:
+            self._finish(is_to_collect=False)
+
+    def end_unbegun(self) -> None:
+        """The command never runs; whatever builds its environment still is ended first."""
+        self._is_unbegun = True
+        self.stage = "leftovers"
+        if self.tree.members() and not self.ladder.rung:
+            self.stop("environment", 0.0)
+        self.look_for_the_rest()
 
     def run_with(self, main: Identity, *, is_child: bool) -> None:
         """The main process runs: tell it, and set its limits."""
@@ -189,7 +203,7 @@ class Supervision:
 
     def reach(self, limit: str, allowed: float, observed: float) -> None:
         """A limit is reached: say it, and end everything."""
-        if self.stage not in ("running", "leftovers"):
+        if self.stage not in ("preparing", "running", "leftovers"):
             return
         self._note_limit(limit, allowed, observed)
         if self.assignment.is_interactive:  # its owner is the user's own process: let it live
@@ -235,6 +249,8 @@ class Supervision:
             ended = kernel.peek_exit(self.main.pid)
             if ended is not None:
                 self.main_ended(ended)
+        if self.when_child_ended is not None:
+            self.when_child_ended()
         if self.stage in ("running", "leftovers"):
             self._reap()
         if self.stage == "leftovers":
@@ -386,8 +402,9 @@ class Supervision:
             self.loop.cancel(timer)
 
     def _tree_ended(self) -> None:
-        self.story.tell(ev.TreeEnded(time.time_ns(), self.attempt))
-        self._finish()
+        if not self._is_unbegun:
+            self.story.tell(ev.TreeEnded(time.time_ns(), self.attempt))
+        self._finish(is_to_collect=not self._is_unbegun)
 
     # --- the end ---
 

@@ -39,6 +39,8 @@ def begin(supervision: Supervision, past: Past) -> None:
             return
     if supervision.assignment.is_interactive:
         _watch(supervision, past)
+    elif _is_preparing(supervision, past):
+        _prepare(supervision, past)
     elif past.is_supervised or supervision.mode != "command":
         _take_over(supervision, past)
     else:
@@ -54,11 +56,56 @@ def _read_launch(supervision: Supervision) -> None:
         supervision.launch = launch
         supervision.environ = job_environ(assignment, launch)
         supervision.working = launch.folder
+        if launch.environment or launch.prepare:
+            _enter(supervision)
+
+
+def _enter(supervision: Supervision) -> None:
+    """The command, and whatever else is started for it, runs in its environment, once that is
+    there."""
+    from outlast.supervisor import preparing  # nothing for others to pay
+
+    launch = supervision.launch
+    assert launch is not None, "read before"
+    place = preparing.place_of(launch, supervision.folder, supervision.attempt)
+    if place is not None:
+        supervision.launch, supervision.environ = preparing.inside(
+            launch, supervision.environ, supervision.spec, place
+        )
+
+
+def _is_preparing(supervision: Supervision, past: Past) -> bool:
+    """Is its environment to be built, or being built? Then the command hasn't begun."""
+    if supervision.launch is None or not supervision.launch.prepare:
+        return False
+    return not (past.is_prepared or past.started or past.exited or past.start_failed)
+
+
+def _prepare(supervision: Supervision, past: Past) -> None:
+    from outlast.supervisor.preparing import Preparation
+
+    def ready() -> None:
+        _enter(supervision)
+        _start(supervision)
+
+    assert supervision.launch is not None, "asked before"
+    reason = _stop_reason(past)
+    supervision.seen = supervision.seen._replace(limit=past.limit, stop_reason=reason)
+    if past.stoppings:
+        last = past.stoppings[-1]
+        grace_s = supervision.spec.limits.stop_grace_s
+        supervision.ladder.resume(last.reason, last.signal, last.next_ns, grace_s)
+    Preparation(supervision, supervision.launch, ready).begin(past)
 
 
 def _start(supervision: Supervision) -> None:
     launch = supervision.launch
     assert launch is not None, "read before"
+    supervision.stage = "running"
+    if launch.environment or launch.prepare:
+        from outlast.supervisor.preparing import tell_notes
+
+        tell_notes(supervision, launch)
     _take_inventory(supervision)
     refusal = supervision.inventory.refusal()
     if refusal:

@@ -5,7 +5,7 @@ warning.
 from __future__ import annotations
 
 from outlast.run import events as ev
-from outlast.run.state import PREPARING, PROVISIONING
+from outlast.run.state import ENVIRONMENT, PREPARING, PROVISIONING
 from outlast.units import NS_PER_S, between
 from outlast.why.evidence import Evidence
 from outlast.why.finding import Fact, Finding
@@ -19,7 +19,7 @@ LONG_S = 60.0
 
 def rule(evidence: Evidence) -> Finding | None:
     state = evidence.state
-    if state.status not in (PREPARING, PROVISIONING):
+    if state.status not in (PREPARING, PROVISIONING) or state.stage == ENVIRONMENT:
         return None
     is_long = evidence.now_ns - state.since_ns > LONG_S * NS_PER_S
     work = "nodes are being brought up" if state.status == PROVISIONING else _work(evidence)
