@@ -13,8 +13,8 @@ from outlast.run.state import WAITING, RunState
 from outlast.server.answers import json_answer
 from outlast.server.call import Call
 from outlast.server.route import Route
-from outlast.store import runs
-from outlast.why.evidence import gather
+from outlast.store import registrations, runs
+from outlast.why.evidence import Wish, gather
 from outlast.why.explain import explain
 from outlast.why.place import QueuePlace
 
@@ -30,7 +30,9 @@ async def why(call: Call) -> Response:
     spec = await call.parts.read(runs.spec_of, folder.run_id)
     _, state = await call.parts.read(runs.state_of, folder.run_id)
     queue = await _place(call, folder.run_id) if state.status in WAITING else None
-    return json_answer(await call.parts.in_thread(_explained, folder, spec, state, queue))
+    waiting = await call.parts.read(registrations.of_run, folder.run_id, registrations.WAITING)
+    wishes = [Wish(one.asked.name, one.asked.path, one.asked.t_ns) for one in waiting]
+    return json_answer(await call.parts.in_thread(_explained, folder, spec, state, queue, wishes))
 
 
 async def _place(call: Call, run_id: str) -> QueuePlace | None:
@@ -43,9 +45,13 @@ async def _place(call: Call, run_id: str) -> QueuePlace | None:
 
 
 def _explained(
-    folder: RunFolder, spec: RunSpec, state: RunState, queue: QueuePlace | None
+    folder: RunFolder,
+    spec: RunSpec,
+    state: RunState,
+    queue: QueuePlace | None,
+    wishes: list[Wish],
 ) -> dict[str, Any]:
-    return explain(gather(folder, spec, state, queue=queue)).to_dict()
+    return explain(gather(folder, spec, state, queue=queue, registrations=wishes)).to_dict()
 
 
 routes = [Route("GET", "/api/runs/{id}/why", "read", why, answer=Explanation)]
