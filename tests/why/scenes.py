@@ -15,6 +15,7 @@ from typing import Any
 from outlast.run import events as ev
 from outlast.run.spec import Limits, Output, Policy, Resources, RunSpec, Source, Terminal
 from outlast.run.state import replay
+from outlast.why.building import Building
 from outlast.why.evidence import Evidence, Wish
 from outlast.why.explain import explain
 from outlast.why.place import Amounts, QueuePlace
@@ -32,6 +33,7 @@ SPEC = RunSpec(
     source=Source("in_place", "/home/ada/digits"),
     created_ns=T0,
 )
+DIGITS = "environment digits"
 LINES = b"epoch 1 loss 0.91\nepoch 2 loss 0.63\n"
 SERVE = {"pid": 4712, "command": "python serve.py", "cpu_s": 0.4, "is_busy": False, "writes": []}
 EVALUATE = {
@@ -171,7 +173,8 @@ WAITS = QueuePlace(
 def scenes() -> dict[str, Evidence]:
     """Every scene by the rule that it is made for."""
     return {
-        **_waiting(), **_working(), **_finalizing(), **_failing(), **_outputs(), **_over(),
+        **_waiting(), **_environments(),
+        **_working(), **_finalizing(), **_failing(), **_outputs(), **_over(),
         **_sessions(),
     }  # fmt: skip
 
@@ -199,6 +202,38 @@ def _waiting() -> dict[str, Evidence]:
         ),
         "preparing": scene([*queued(), *dispatched(gpus=(0, 1))], now_s=3.2),
         "starting": scene([*queued(), *started()[:3]], now_s=0.5),
+    }  # fmt: skip
+
+
+def _environments() -> dict[str, Evidence]:
+    spec = SPEC._replace(
+        environment={"kind": "pip", "name": "digits", "python": "3.8", "pip": ["scikit-learn"]}
+    )
+    begun = [
+        *queued(),
+        *started()[:3],
+        ev.Preparing(at(0.4), 1, 4695, 1005, BOOT, DIGITS, at(3600)),
+    ]
+    reason = "uv can't resolve its packages: Because skikit-learn was not found"
+    replaced = "Python 3.8 was asked for, but isn't on this machine; Python 3.11.7 is used instead"
+    log = Building("installing", "", at(2), "Downloading scipy (35.0MiB)", 812, at(9))
+    failed = [
+        *begun, ev.StartFailed(at(5), 1, "environment", reason),
+        *ended(5.2, "failed", "environment", reason),
+    ]  # fmt: skip
+    return {
+        "building_environment": scene(begun, now_s=12.4, spec=spec, build=log),
+        "building_environment.waiting": scene(
+            begun, now_s=12.4, spec=spec, build=Building("waiting", "4bq8zt1c0d", at(1))
+        ),
+        "environment_failed": scene(
+            failed, now_s=60, spec=spec, build=Building("failed", "", at(5), f"failed: {reason}")
+        ),
+        "environment_differs": scene(
+            [*begun, ev.Prepared(at(3), 1, "ab" * 16, "/home/ada/.outlast/environments/abab"),
+             ev.Warned(at(3.1), 1, "python_replaced", replaced), *started()[3:]],
+            now_s=200, spec=spec, processes=(MAIN,), tail=LINES, last_output_ns=at(198),
+        ),
     }  # fmt: skip
 
 

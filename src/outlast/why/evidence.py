@@ -23,7 +23,8 @@ from outlast.run.logged import NON_FINITE
 from outlast.run.spec import RunSpec
 from outlast.run.state import ACTIVE, RunState
 from outlast.units import NS_PER_S
-from outlast.why import output, processes, stacks, story, surroundings
+from outlast.why import building, output, processes, stacks, story, surroundings
+from outlast.why.building import Building
 from outlast.why.place import QueuePlace
 from outlast.why.processes import ProcessSeen
 from outlast.why.story import Told
@@ -75,6 +76,7 @@ class Evidence:
     queue: QueuePlace | None = None
     strays: tuple[Stray, ...] = ()
     near_commands: tuple[str, ...] = ()
+    build: Building | None = None  # of its environment
     registrations: tuple[Wish, ...] = ()  # that wait
     notes: tuple[str, ...] = ()  # of the server
     unread: tuple[str, ...] = ()  # what couldn't be read, and why
@@ -156,6 +158,7 @@ class Evidence:
         data["processes"] = [_seen_to_dict(seen) for seen in self.processes]
         data["supervisor"] = _seen_to_dict(self.supervisor) if self.supervisor else None
         data["queue"] = self.queue.to_dict() if self.queue else None
+        data["build"] = self.build._asdict() if self.build else None
         data["registrations"] = [wish._asdict() for wish in self.registrations]
         data["strays"] = [stray._asdict() for stray in self.strays]
         kept = ("now_ns", "free_disk_bytes")  # where 0 isn't the same as nothing
@@ -179,6 +182,8 @@ class Evidence:
         values["registrations"] = tuple(Wish(**item) for item in data.get("registrations", ()))
         values["strays"] = tuple(Stray(**item) for item in data.get("strays", ()))
         values["python_stacks"] = tuple((pid, text) for pid, text in data.get("python_stacks", ()))
+        if "build" in data:
+            values["build"] = Building(**data["build"])
         for name in ("near_commands", "notes", "unread"):
             values[name] = tuple(data.get(name, ()))
         return cls(**values)
@@ -252,6 +257,7 @@ def gather(
         free_disk_bytes=surroundings.free_disk_bytes(folder.path),
         boot_id=process.boot_id(),
         queue=queue,
+        build=building.look(folder, state.attempt) if spec.environment else None,
         registrations=tuple(registrations),
         notes=tuple(notes),
         unread=(*unread, *problem),

@@ -14,7 +14,7 @@ ANSWERS = False
 TOLD_ELSEWHERE = frozenset(
     (
         "leftovers", "leftovers_ended", "orphaned", "corrected", "logged_errors", "logged_error",
-        "disk_full",
+        "disk_full", "python_replaced", "conda_mapped", "docker_unused",
         "not_registered",
         "output_foreign", "output_truncated", "output_check_failed", "output_unreadable",
         "output_too_many",
