@@ -303,8 +303,11 @@ def _inherited() -> str:
     return started_by or environ.get("OUTLAST_CONTEXT", "")
 
 
-def get_context(*, allow_offline: bool = True) -> Run:
-    """The run that this process belongs to; see Run.get_context."""
+def get_context(*, allow_offline: bool = True, offline_id: Optional[str] = None) -> Run:
+    """The run that this process belongs to; see Run.get_context.
+
+    `offline_id` (default: a fresh one) is the id of the run that is made outside of one.
+    """
     global _current
     with _lock:
         if _current is not None:
@@ -318,7 +321,12 @@ def get_context(*, allow_offline: bool = True) -> Run:
                 hint="start it with: outlast run -- python script.py",
             )
         else:
-            _current = _begin(interactive.default_home(), experiment="local", name=_script_name())
+            _current = _begin(
+                interactive.default_home(),
+                experiment="local",
+                name=_script_name(),
+                run_id=offline_id,
+            )
             _end_with_script(_current)
         atexit.register(_current._recorder.finish)
         return _current

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import time
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, List, Mapping, Optional, Sequence
 
 from outlast.errors import Conflict, Unreachable
 from outlast.ids import check_run_id, new_run_id
@@ -20,6 +20,9 @@ from outlast.run.spec import RunSpec
 
 # complete() must return within 2 s; what the supervisor hasn't done by then it does by itself.
 FINISH_TIMEOUT_S = 1.8
+
+# Supervisors that are told to finish and still do.
+_ending: List[Any] = []
 
 
 class Watcher:
@@ -42,8 +45,14 @@ class Watcher:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 return
             time.sleep(0.005)
-        if ask(self.folder, request, timeout_s=max(0.1, deadline - time.monotonic())):
-            self._process.poll()
+        ask(self.folder, request, timeout_s=max(0.1, deadline - time.monotonic()))
+        _leave(self._process)
+
+
+def _leave(process: Any) -> None:
+    """Let a supervisor end by itself; those that have ended are reaped in passing."""
+    _ending.append(process)
+    _ending[:] = [other for other in _ending if other.poll() is None]
 
 
 def default_home() -> str:

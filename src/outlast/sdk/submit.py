@@ -40,6 +40,9 @@ def submit(
     policy: Mapping[str, Any] | None = None,
     after: Sequence[str | RunHandle] = (),
     tags: Mapping[str, str | None] | None = None,
+    properties: Mapping[str, str] | None = None,
+    environment: Mapping[str, Any] | None = None,
+    parent: str | None = None,
     id: str | None = None,
     workspace: Workspace | None = None,
 ) -> RunHandle:
@@ -49,7 +52,8 @@ def submit(
     a Python script ("train.py"), which runs with this interpreter. The run works on a snapshot of
     `folder`, or with `in_place` in the folder itself. `outputs` are files or folders that it must
     produce, beside `outputs/`, which is always collected. `resources` (cpus, memory_bytes, gpus),
-    `limits` and `policy` hold the fields of run.spec.
+    `limits`, `policy` and `environment` hold the fields of run.spec. `parent` (default: the run
+    that this process belongs to) is the id of the run that this one is a part of.
 
     `id` (default: a fresh one) names the run; a submission whose answer was lost is repeated under
     the same id, so it is queued once.
@@ -75,10 +79,12 @@ def submit(
         "policy": dict(policy or {}),
         "after": [run.id if isinstance(run, RunHandle) else run for run in after],
         "tags": dict(tags or {}),
+        "properties": dict(properties or {}),
+        "environment": dict(environment or {}),
         "created_by": _user(),
         "git": git_facts(folder),
     }
-    if parent := os.environ.get("OUTLAST_RUN_ID"):
+    if parent := parent or os.environ.get("OUTLAST_RUN_ID"):
         spec["parent"] = parent
     launch = {
         "command": arguments,

@@ -1,0 +1,84 @@
+"""`Run.get_details` and what is told among the properties: a run's facts with Azure ML's keys."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any, Dict, Mapping, Optional
+
+from outlast.azureml.files import STD_LOG
+
+
+def of(facts: Mapping[str, Any], url: str) -> Dict[str, Any]:
+    """The dict of get_details(), made of the facts that the server at `url` has of the run."""
+    spec = facts["spec"]
+    is_job = facts["kind"] == "command"
+    found = {
+        "runId": facts["id"],
+        "target": spec.get("properties", {}).get("azureml.target", "local"),
+        "status": facts["status"],
+        "startTimeUtc": utc(facts["started_ns"]),
+        "endTimeUtc": utc(facts["ended_ns"]),
+        "services": {},
+        "warnings": [
+            {"source": "Outlast", "message": warning} for warning in facts.get("warnings") or ()
+        ],
+        "properties": {**own_properties(spec), **facts["properties"]},
+        "inputDatasets": [
+            {"dataset": {"name": name}, "consumptionDetails": dict(given)}
+            for name, given in spec.get("parameters", {}).get("inputs", {}).items()
+        ],
+        "outputDatasets": [{"path": output["path"]} for output in spec.get("outputs", ())],
+        "runDefinition": definition(spec) if is_job else {},
+        "logFiles": {STD_LOG: f"{url}/api/runs/{facts['id']}/output"} if is_job else {},
+        "submittedBy": facts["created_by"],
+    }
+    if facts["status"] == "Failed":
+        found["error"] = {
+            "error": {
+                "code": "UserError",
+                "message": facts["message"] or facts["cause"],
+                "cause": facts["cause"],
+                "hint": f"outlast why {facts['id']}",
+            }
+        }
+    return found
+
+
+def definition(spec: Mapping[str, Any]) -> Dict[str, Any]:
+    """What was submitted, with the keys of a run configuration."""
+    command = list(spec.get("command", ()))
+    own = spec.get("properties", {})
+    is_script = "azureml.script" in own
+    return {
+        "script": own.get("azureml.script"),
+        "command": "" if is_script else " ".join(command),
+        "arguments": command[2:] if is_script else [],
+        "target": own.get("azureml.target", "local"),
+        "environment": dict(spec.get("environment") or {}),
+        "environmentVariables": dict(spec.get("variables") or {}),
+        "maxRunDurationSeconds": int(spec.get("limits", {}).get("max_run_duration_s", 0)) or None,
+        "nodeCount": 1,
+    }
+
+
+def own_properties(spec: Mapping[str, Any]) -> Dict[str, str]:
+    """What Azure ML tells of a run's code among its properties."""
+    found: Dict[str, str] = dict(spec.get("properties") or {})
+    git = spec.get("git") or {}
+    for name, key in (("commit", "commit"), ("branch", "branch"), ("repository_uri", "remote")):
+        if git.get(key):
+            found[f"azureml.git.{name}"] = str(git[key])
+    if git:
+        found["azureml.git.dirty"] = str(bool(git.get("is_dirty")))
+    digest = (spec.get("source") or {}).get("digest")
+    if digest:
+        found["ContentSnapshotId"] = str(digest)
+    return found
+
+
+def utc(time_ns: int) -> Optional[str]:
+    """As "2026-01-31T12:00:00.000000Z"; None for a time that hasn't come."""
+    if not time_ns:
+        return None
+    moment = datetime.fromtimestamp(time_ns / 1e9, tz=timezone.utc)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,159 @@
+"""Which name is served by which module, and what can't be served. One line for each.
+
+`load` imports the file that has it, so nothing is imported before it is used. A name that is in no
+module here doesn't exist for scripts: they get an ImportError, as of any missing package.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, Dict, Tuple
+
+_PREFIX = __name__.rpartition(".")[0]
+
+# Name -> the file of this folder that defines it.
+_HOMES: Dict[str, str] = {
+    "Workspace": "workspace",
+    "Experiment": "experiment",
+    "Run": "run",
+    "ScriptRun": "run",
+    "_SubmittedRun": "run",
+    "_OfflineRun": "run",
+    "get_run": "run",
+    "ScriptRunConfig": "script_config",
+    "RunConfiguration": "run_configuration",
+    "DockerConfiguration": "run_configuration",
+    "MpiConfiguration": "run_configuration",
+    "PyTorchConfiguration": "run_configuration",
+    "TensorflowConfiguration": "run_configuration",
+    "HistoryConfiguration": "run_configuration",
+    "AmlComputeConfiguration": "run_configuration",
+    "Environment": "environment",
+    "PythonSection": "environment",
+    "DockerSection": "environment",
+    "ContainerRegistry": "environment",
+    "DEFAULT_CPU_IMAGE": "environment",
+    "DEFAULT_GPU_IMAGE": "environment",
+    "CondaDependencies": "conda_dependencies",
+    "PYTHON_DEFAULT_VERSION": "conda_dependencies",
+    "ComputeTarget": "compute",
+    "VERSION": "version",
+    "__version__": "version",
+    "set_diagnostics_collection": "telemetry",
+}  # fmt: skip
+
+EXCEPTIONS: Tuple[str, ...] = (
+    "ActivityFailedException", "AuthenticationException", "AzureMLException",
+    "ComputeTargetException", "DatasetTimestampMissingError", "DiscoveryUrlNotFoundException",
+    "ExperimentExecutionException", "ModelNotFoundException", "ModelPathNotFoundException",
+    "ParallelRunException", "ProjectSystemException", "RunConfigurationException",
+    "RunEnvironmentException", "SnapshotException", "TrainingException", "UserErrorException",
+    "WebserviceException", "WorkspaceException", "WorkspacePrivateEndpointException",
+)  # fmt: skip
+
+_ENVIRONMENT = (
+    "Environment", "PythonSection", "DockerSection", "ContainerRegistry", "CondaDependencies",
+    "DEFAULT_CPU_IMAGE", "DEFAULT_GPU_IMAGE", "PYTHON_DEFAULT_VERSION",
+)  # fmt: skip
+_RUN_CONFIGURATION = (
+    "RunConfiguration", "DockerConfiguration", "MpiConfiguration", "PyTorchConfiguration",
+    "TensorflowConfiguration", "HistoryConfiguration", "AmlComputeConfiguration",
+)  # fmt: skip
+
+# Family of what only Azure has -> (its names, why not, the nearest thing).
+_REFUSED: Dict[str, Tuple[Tuple[str, ...], str, str]] = {
+    "webservice": (
+        ("Webservice", "AciWebservice", "AksWebservice", "AksEndpoint", "LocalWebservice"),
+        "Outlast trains and keeps models, it serves none",
+        "Fetch the model's files (run.download_file) and serve them with a web server of your own",
+    ),
+    "image": (
+        ("Image", "ContainerImage"),
+        "Outlast builds no container images",
+        "Fetch the model's files (run.download_file) and build an image with docker",
+    ),
+    "compute": (
+        ("AdlaCompute", "AksCompute", "BatchCompute", "DataFactoryCompute", "DatabricksCompute",
+         "DsvmCompute", "HDInsightCompute", "KubernetesCompute", "KustoCompute", "RemoteCompute",
+         "SynapseCompute"),
+        "this compute is Azure's own",
+        "Runs are on this machine: leave compute_target out, or give 'local'",
+    ),
+    "keyvault": (
+        ("Keyvault",),
+        "there is no Azure Key Vault",
+        "Set environment variables: run.get_secret(name) reads them",
+    ),
+    "link": (
+        ("LinkedService", "PrivateEndPoint", "PrivateEndPointConfig"),
+        "it describes Azure's network",
+        "Outlast's server listens where the setting `host` says (docs/server.md)",
+    ),
+    "automl": (
+        ("AutoMLConfig", "AutoMLRun"),
+        "Outlast has no automated machine learning",
+        "Submit a script that uses a library such as FLAML or auto-sklearn",
+    ),
+}  # fmt: skip
+
+WHY: Dict[str, Tuple[str, str]] = {
+    name: (why, nearest) for names, why, nearest in _REFUSED.values() for name in names
+}
+
+
+def _of(*names: str) -> Dict[str, str]:
+    return {name: _HOMES.get(name, "exceptions") for name in names}
+
+
+def _refused(family: str) -> Dict[str, str]:
+    return dict.fromkeys(_REFUSED[family][0], "")
+
+
+# Module -> its names, each with the file that defines it; "" = refused.
+MODULES: Dict[str, Dict[str, str]] = {
+    "azureml": {},
+    "azureml.core": {
+        **_of("Workspace", "Experiment", "Run", "ScriptRun", "ScriptRunConfig", "RunConfiguration",
+              "Environment", "ContainerRegistry", "ComputeTarget", "get_run", "VERSION",
+              "__version__"),
+        **_refused("image"), **_refused("keyvault"), **_refused("link"), "Webservice": "",
+    },
+    "azureml.core.workspace": _of("Workspace", "Experiment", "ComputeTarget",
+                                  "ProjectSystemException", "WorkspaceException"),
+    "azureml.core.experiment": _of("Experiment"),
+    "azureml.core.run": _of("Run", "_SubmittedRun", "_OfflineRun", "Environment", "get_run",
+                            "ActivityFailedException", "ExperimentExecutionException",
+                            "RunEnvironmentException", "SnapshotException"),
+    "azureml.core.script_run": _of("ScriptRun", "Run", "RunConfiguration"),
+    "azureml.core.script_run_config": _of("ScriptRunConfig", *_RUN_CONFIGURATION),
+    "azureml.core.runconfig": _of("Run", "ComputeTarget", *_RUN_CONFIGURATION, *_ENVIRONMENT),
+    "azureml.core.environment": _of(*_ENVIRONMENT),
+    "azureml.core.container_registry": _of("ContainerRegistry"),
+    "azureml.core.conda_dependencies": _of("CondaDependencies", "PYTHON_DEFAULT_VERSION"),
+    "azureml.core.compute": {**_of("ComputeTarget"), **_refused("compute")},
+    "azureml.core.compute.compute": _of("ComputeTarget"),
+    "azureml.core.compute_target": _of("ComputeTargetException", "UserErrorException"),
+    "azureml.core.webservice": _refused("webservice"),
+    "azureml.core.image": _refused("image"),
+    "azureml.core.keyvault": _refused("keyvault"),
+    "azureml.exceptions": _of(*EXCEPTIONS),
+    "azureml._common": {},
+    "azureml._common.exceptions": _of("AzureMLException"),
+    "azureml._restclient": {},
+    "azureml._restclient.exceptions": _of("ServiceException"),
+    "azureml.telemetry": _of("set_diagnostics_collection", "UserErrorException"),
+    "azureml.train": {},
+    "azureml.train.automl": _refused("automl"),
+    "azureml.train.automl.run": _refused("automl"),
+}  # fmt: skip
+
+
+def load(module: str, name: str) -> Any:
+    """What stands for `module.name`: the class, or what raises when it is used."""
+    home = MODULES[module][name]
+    if not home:
+        from outlast.azureml.refused import Refused
+
+        why, nearest = WHY[name]
+        return Refused(name, why, nearest)
+    return getattr(import_module(f"{_PREFIX}.{home}"), name)

@@ -1,0 +1,148 @@
+"""`azureml.core.ScriptRunConfig`: a script or command, its folder and its settings.
+
+What it describes becomes one submission of `outlast.submit`: the run works on a snapshot of
+`source_directory` and collects `outputs/`, `logs/` and `output/`.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from typing import Any, Dict, List, Mapping, Optional, Union
+
+from outlast.azureml.compute import ComputeTarget
+from outlast.azureml.environment import Environment
+from outlast.azureml.exceptions import UserErrorException, translated
+from outlast.azureml.files import OutputFolder
+from outlast.azureml.run import ScriptRun
+from outlast.azureml.run_configuration import RunConfiguration
+
+# Collected when the script makes them. Azure ML knows `logs`; `output` is what many scripts write.
+EXTRA_OUTPUTS = ("logs", "output")
+INPUT_VARIABLE = "AZUREML_DATAREFERENCE_"
+
+
+class ScriptRunConfig:
+    """What to run, for `experiment.submit`."""
+
+    MAX_DURATION_SECONDS_DEFAULT = 30 * 24 * 3600
+
+    def __init__(
+        self,
+        source_directory: Optional[str],
+        script: Optional[str] = None,
+        arguments: Optional[List[Any]] = None,
+        run_config: Optional[RunConfiguration] = None,
+        _telemetry_values: Any = None,
+        compute_target: Any = None,
+        environment: Optional[Environment] = None,
+        distributed_job_config: Any = None,
+        resume_from: Any = None,
+        max_run_duration_seconds: Optional[int] = MAX_DURATION_SECONDS_DEFAULT,
+        command: Union[str, List[Any], None] = None,
+        docker_runtime_config: Any = None,
+    ) -> None:
+        """With `run_config`, what it holds counts: target, environment and limits are its.
+
+        Raises UserErrorException for `command` beside `script` or `arguments`, and wrong types.
+        """
+        if command is not None and (script is not None or arguments is not None):
+            raise UserErrorException("give either command, or script and arguments")
+        if run_config is not None and not isinstance(run_config, RunConfiguration):
+            raise UserErrorException(f"run_config = {run_config!r}: give a RunConfiguration")
+        if environment is not None and not isinstance(environment, Environment):
+            raise UserErrorException(f"environment = {environment!r}: give an Environment")
+        if isinstance(arguments, str):
+            raise UserErrorException("arguments: give a list, as ['--lr', 0.1]")
+        self.source_directory = os.path.abspath(source_directory or ".")
+        self.script = script
+        self.arguments = list(arguments or [])
+        self.command = command
+        self.resume_from = resume_from
+        if run_config is None:
+            run_config = RunConfiguration()
+            run_config.target = compute_target if compute_target is not None else "local"
+            run_config.environment = environment or Environment("default-environment")
+            run_config.max_run_duration_seconds = max_run_duration_seconds
+            run_config._distribute(distributed_job_config)
+            if docker_runtime_config is not None:
+                run_config.docker = docker_runtime_config
+        self.run_config = run_config
+
+    def __repr__(self) -> str:
+        what = self.command or self.script or self.run_config.script
+        return f"ScriptRunConfig({what!r} in {self.source_directory!r})"
+
+    def _submitted(
+        self, experiment: Any, tags: Mapping[str, Optional[str]], *,
+        parent: Optional[str] = None, inputs: Optional[Mapping[str, Any]] = None,
+        run_id: Optional[str] = None, credential_passthrough: Any = None, **kwargs: Any,
+    ) -> ScriptRun:  # fmt: skip
+        """Queue it; experiment.submit is the way in."""
+        from outlast.sdk.submit import submit
+
+        if kwargs:
+            raise TypeError(f"submit() got an unexpected keyword argument {next(iter(kwargs))!r}")
+        target = ComputeTarget._checked(experiment.workspace, self.run_config.target)
+        given = {name: _input(name, value) for name, value in (inputs or {}).items()}
+        variables = dict(self.run_config.environment_variables)
+        variables.update(self.run_config.environment._variables())
+        variables.update({INPUT_VARIABLE + name: facts["path"] for name, facts in given.items()})
+        properties = {"azureml.target": target, "azureml.runsource": "experiment"}
+        if not self._command():
+            properties["azureml.script"] = self._script()
+        seconds = self.run_config.max_run_duration_seconds
+        with translated():
+            handle = submit(
+                self._arguments(),
+                experiment=experiment.name,
+                folder=self.source_directory,
+                outputs=[{"path": name, "is_required": False} for name in EXTRA_OUTPUTS],
+                variables=variables,
+                parameters={"inputs": given} if given else {},
+                limits={"max_run_duration_s": seconds} if seconds else {},
+                tags=tags,
+                id=run_id,
+                parent=parent,
+                properties=properties,
+                environment=self.run_config.environment._spec(),
+                workspace=experiment.workspace._client(),
+            )
+        return ScriptRun(experiment, handle.id, self.source_directory)
+
+    def _arguments(self) -> List[str]:
+        command = self._command()
+        if command:
+            return command
+        script = self._script()
+        if not os.path.isfile(os.path.join(self.source_directory, script)):
+            raise UserErrorException(
+                f"script = {script!r}: there is no such file in {self.source_directory}"
+            )
+        words = [str(word) for word in (self.arguments or self.run_config.arguments)]
+        return [self.run_config.environment._python() or sys.executable, script, *words]
+
+    def _command(self) -> List[str]:
+        command = self.command or self.run_config.command
+        if isinstance(command, str):
+            return shlex.split(command)
+        return [str(word) for word in command or ()]
+
+    def _script(self) -> str:
+        script = self.script or self.run_config.script
+        if not script:
+            raise UserErrorException("give a script, as script='train.py', or a command")
+        return str(script)
+
+
+def _input(name: str, value: Any) -> Dict[str, Any]:
+    """What is kept of an input, with the folder where the run finds it."""
+    if isinstance(value, OutputFolder):
+        path = value._place()
+        return {"path": path, "run": value.run.id, "folder": value.folder}
+    if isinstance(value, (str, os.PathLike)) and os.path.exists(value):
+        return {"path": os.path.abspath(value)}
+    raise UserErrorException(
+        f"inputs[{name!r}] = {value!r}: give run.get_output_data(folder), or a path that exists"
+    )
