@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -216,3 +218,33 @@ def test_a_model_outlives_its_run_and_is_never_pruned(workspace: Workspace) -> N
         assert prune(workspace.settings, database, blobs, is_sole_user=True).files == 1
     finally:
         database.close()
+
+
+INTERACTIVE = """
+import os, outlast
+with outlast.run("by hand") as run:
+    open(os.path.join(run.output_folder, "net"), "w").write("weights")
+    run.upload_folder("kept", run.output_folder)
+    run.register_model("digits", "kept")
+    run.register_model("later", "outputs/net")
+    print(run.id)
+"""
+
+
+def test_a_script_of_its_own_without_a_server_registers_later(workspace: Workspace) -> None:
+    environ = {**os.environ, "OUTLAST_HOME": str(workspace.home)}
+    done = subprocess.run(
+        [sys.executable, "-c", INTERACTIVE], env=environ, capture_output=True, text=True, check=True
+    )
+    told = done.stdout.strip()
+    assert found(workspace) == []
+
+    async def story() -> None:
+        async with workspace.running() as scheduler:
+            state = await wait_over(scheduler, told)
+            assert (state.status, state.warnings) == ("Completed", ())
+            await wait_until(lambda: bool(found(workspace) and found(workspace, "later")))
+
+    run(story())
+    assert files(workspace, "digits", 1) == {"kept/net": b"weights"}
+    assert files(workspace, "later", 1) == {"net": b"weights"}

@@ -255,3 +255,13 @@ def test_a_deleted_run_takes_its_wishes_along_and_leaves_its_models(
     with database.read() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM registrations").scalar() == 0
         assert models.get(connection, "digits").lineage.run == "run1"
+
+
+def test_a_script_in_a_loop_does_not_fill_the_registry(database: Database, tmp_path: Path) -> None:
+    written = Written(tmp_path)
+    written.log(*(asked() for _ in range(registrations.MAX_OF_RUN + 5)))
+    Ingest(database).run(written.folder)
+    with database.read() as connection:
+        assert len(registrations.of_run(connection, "run1")) == registrations.MAX_OF_RUN
+        warnings = runs.row(connection, "run1")["warnings"]
+    assert [code for code, _ in warnings] == ["too_many_models"]

@@ -20,7 +20,7 @@ from sqlalchemy.engine import Connection
 
 from outlast.artifacts.blobs import Blobs
 from outlast.artifacts.inside import open_beneath, walk_beneath
-from outlast.errors import Invalid, NotFound, OutlastError
+from outlast.errors import Conflict, Corrupt, Invalid, NotFound, OutlastError
 from outlast.run.folder import MANIFEST, UPLOADS, RunFolder
 from outlast.run.manifest import Manifest
 from outlast.run.spec import RunSpec
@@ -148,7 +148,8 @@ class Registering:
             if files is None:
                 return
             new = models.check(_new(spec.id, manifest, asked, files))
-        except (_Fails, Invalid) as error:
+        except (_Fails, Conflict, Corrupt, Invalid, NotFound) as error:
+            # Nothing that waiting would mend; and no model may keep its run from being Completed.
             message = f"model {asked.name!r} was not registered: {error}"
             self._database.transact(
                 lambda connection: registrations.settle(connection, spec.id, asked, message=message)

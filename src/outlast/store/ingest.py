@@ -493,7 +493,12 @@ def _store_logged(
         execute_many(connection, _PUT_VALUE, rows)
     tags = {name: value for one in told for name, value in one.tags}
     fresh.tags.update(tags)
-    registrations.add(connection, key, [asked for one in told for asked in one.registers])
+    asked = [asked for one in told for asked in one.registers]
+    if registrations.add(connection, key, asked):
+        most = registrations.MAX_OF_RUN
+        fresh.notice(
+            "too_many_models", f"it asked for more than {most} models; the rest is not made"
+        )
     for one in told:
         for name, value in one.properties:
             if fresh.properties.setdefault(name, value) != value:

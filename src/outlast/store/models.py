@@ -219,7 +219,7 @@ def get(connection: Connection, name: str, reference: str = LATEST) -> Version:
             what if found is not None else f"model {name!r} has no version {number}",
             hint=f"outlast models ls {name}",
         )
-    return _version(found, _aliases(connection, name).get(number, ()))
+    return _version(found, _aliases(connection, name).get((name, number), ()))
 
 
 def _number(connection: Connection, name: str, reference: str) -> int:
@@ -265,7 +265,7 @@ def versions(
         query = query.where(model_versions.c.version < before)
     aliases = _aliases(connection, name)
     found = connection.execute(query)
-    return [_version(row, aliases.get(row.version, ())) for row in found]
+    return [_version(row, aliases.get((name, row.version), ())) for row in found]
 
 
 def newest_of_each(
@@ -286,10 +286,9 @@ def newest_of_each(
         .join(newest, sa.and_(columns.name == newest.c.name, columns.version == newest.c.v))
         .order_by(columns.name)
     )
-    return [
-        (row.n, _version(row, _aliases(connection, row.name).get(row.version, ())))
-        for row in connection.execute(query)
-    ]
+    rows = connection.execute(query).all()
+    aliases = _aliases(connection, *(row.name for row in rows))
+    return [(row.n, _version(row, aliases.get((row.name, row.version), ()))) for row in rows]
 
 
 def of_run(connection: Connection, run_id: str) -> list[Version]:
@@ -299,10 +298,9 @@ def of_run(connection: Connection, run_id: str) -> list[Version]:
         .where(model_versions.c.run == run_id, model_versions.c.deleted_ns == 0)
         .order_by(model_versions.c.created_ns, model_versions.c.name, model_versions.c.version)
     )
-    return [
-        _version(row, _aliases(connection, row.name).get(row.version, ()))
-        for row in connection.execute(query)
-    ]
+    rows = connection.execute(query).all()
+    aliases = _aliases(connection, *(row.name for row in rows))
+    return [_version(row, aliases.get((row.name, row.version), ())) for row in rows]
 
 
 def files_of(connection: Connection, name: str, number: int) -> list[File]:
@@ -369,12 +367,13 @@ def drop_alias(connection: Connection, name: str, alias: str) -> None:
 # --- rows ---
 
 
-def _aliases(connection: Connection, name: str) -> dict[int, tuple[str, ...]]:
-    query = sa.select(model_aliases.c.version, model_aliases.c.alias)
-    query = query.where(model_aliases.c.name == name).order_by(model_aliases.c.alias)
-    found: dict[int, tuple[str, ...]] = {}
-    for number, alias in connection.execute(query):
-        found[number] = (*found.get(number, ()), alias)
+def _aliases(connection: Connection, *names: str) -> dict[tuple[str, int], tuple[str, ...]]:
+    columns = model_aliases.c
+    query = sa.select(columns.name, columns.version, columns.alias)
+    query = query.where(columns.name.in_(names)).order_by(columns.alias)
+    found: dict[tuple[str, int], tuple[str, ...]] = {}
+    for name, number, alias in connection.execute(query):
+        found[name, number] = (*found.get((name, number), ()), alias)
     return found
 
 

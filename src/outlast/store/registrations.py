@@ -19,6 +19,7 @@ from outlast.store.statement import execute_many
 
 WAITING, DONE, FAILED = "waiting", "done", "failed"
 MESSAGE_CHARS = 500
+MAX_OF_RUN = 1_000  # wishes of one run: a script in a loop must not fill the registry
 
 
 class Asked(NamedTuple):
@@ -51,14 +52,21 @@ _ADD = (
 )
 
 
-def add(connection: Connection, key: int, asked: Sequence[Asked]) -> None:
-    """Keep what a run's journals ask for; `key` is the run's."""
+def add(connection: Connection, key: int, asked: Sequence[Asked]) -> int:
+    """Keep what a run's journals ask for; `key` is the run's. Returns how many were too many."""
+    if not asked:
+        return 0
+    counted = sa.select(sa.func.count()).where(registrations.c.run == key)
+    room = max(0, MAX_OF_RUN - int(connection.execute(counted).scalar_one()))
+    left_out = asked[room:]
+    asked = asked[:room]
     rows = [
         (key, one.journal, one.offset, one.name, one.path, one.attempt, _json(one.tags),
          _json(one.properties), one.description, one.t_ns)
         for one in asked
     ]  # fmt: skip
     execute_many(connection, _ADD, rows)
+    return len(left_out)
 
 
 def of_run(connection: Connection, run_id: str, status: str = "") -> list[Registration]:
