@@ -252,9 +252,14 @@ def test_a_run_without_a_terminal_says_so(run: Run) -> None:
         assert "no terminal" in refused.answer["error"]
 
 
-def test_sixty_four_may_attach_and_the_next_is_told_so(run: Run) -> None:
+def test_sixty_four_may_attach_and_places_are_kept_for_those_who_type(run: Run) -> None:
     session(run, ["/bin/cat"])
-    seats = [Attached(str(run.path), "viewer") for _ in range(64)]
+    seats = [Attached(str(run.path), "viewer") for _ in range(56)]
+    with attached(run, "viewer") as refused:
+        assert "56" in refused.answer["error"]
+    for _ in range(8):
+        seats.append(Attached(str(run.path)))
+        assert seats[-1].answer["role"] == "driver"
     with attached(run) as refused:
         assert "64" in refused.answer["error"]
     seats[0].close()

@@ -21,6 +21,8 @@ from outlast.wire.frame import Frame, Malformed, Splitter, lengthened, telling
 from outlast.wire.terminal import DRIVER, MOST_CELLS, ROLES, VIEWER
 
 MOST_SEATS = 64
+# Never taken by those who only look on: else they could keep the one who types from coming back.
+DRIVERS_SEATS = 8
 _READ_BYTES = 64 << 10
 _WHO_CHARS = 200
 _MOST_GAPS = 16  # unsaid; whoever reads so slowly begins anew
@@ -95,8 +97,9 @@ class Room:
         ledger = self._typed.ledger
         try:
             wish = Wish.of(request)
-            if len(self._seats) >= MOST_SEATS:
-                raise ValueError(f"{MOST_SEATS} are attached already; detach one first")
+            most = MOST_SEATS - (DRIVERS_SEATS if wish.role == VIEWER else 0)
+            if len(self._seats) >= most:
+                raise ValueError(f"{len(self._seats)} are attached already; detach one first")
             number = self._last_seat + 1
             grant = ledger.attach(number, wish.role, wish.key, wish.epoch)
         except ValueError as error:
