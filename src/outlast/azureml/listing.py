@@ -23,17 +23,17 @@ class Wanted(NamedTuple):
         return (
             self.type in (None, run.type)
             and self.status in (None, run.get_status())
-            and _all_in(self.tags, run.tags)
+            and all_in(self.tags, run.tags)
             and self.has_properties(run)
         )
 
     def has_row(self, row: Mapping[str, Any]) -> bool:
         """Is the run of this row wanted, as far as the row tells? Its properties it doesn't."""
-        return self.type in (None, KINDS.get(row["kind"])) and _all_in(self.tags, row["tags"])
+        return self.type in (None, KINDS.get(row["kind"])) and all_in(self.tags, row["tags"])
 
     def has_properties(self, run: Any) -> bool:
         """Are this Run's properties wanted?"""
-        return not self.properties or _all_in(self.properties, run.properties)
+        return not self.properties or all_in(self.properties, run.properties)
 
 
 def rows(
@@ -52,7 +52,8 @@ def rows(
             yield row
 
 
-def _all_in(asked: Any, there: Mapping[str, Any]) -> bool:
+def all_in(asked: Any, there: Mapping[str, Any]) -> bool:
+    """Has it every name and value asked for? A value of None asks for the name alone."""
     if not asked:
         return True
     if isinstance(asked, Mapping):

@@ -37,6 +37,7 @@ _HOMES: Dict[str, str] = {
     "CondaDependencies": "conda_dependencies",
     "PYTHON_DEFAULT_VERSION": "conda_dependencies",
     "ComputeTarget": "compute",
+    "Model": "model",
     "VERSION": "version",
     "__version__": "version",
     "set_diagnostics_collection": "telemetry",
@@ -63,7 +64,8 @@ _RUN_CONFIGURATION = (
 # Family of what only Azure has -> (its names, why not, the nearest thing).
 _REFUSED: Dict[str, Tuple[Tuple[str, ...], str, str]] = {
     "webservice": (
-        ("Webservice", "AciWebservice", "AksWebservice", "AksEndpoint", "LocalWebservice"),
+        ("Webservice", "AciWebservice", "AksWebservice", "AksEndpoint", "LocalWebservice",
+         "InferenceConfig"),
         "Outlast trains and keeps models, it serves none",
         "Fetch the model's files (run.download_file) and serve them with a web server of your own",
     ),
@@ -114,12 +116,17 @@ MODULES: Dict[str, Dict[str, str]] = {
     "azureml": {},
     "azureml.core": {
         **_of("Workspace", "Experiment", "Run", "ScriptRun", "ScriptRunConfig", "RunConfiguration",
-              "Environment", "ContainerRegistry", "ComputeTarget", "get_run", "VERSION",
+              "Environment", "ContainerRegistry", "ComputeTarget", "Model", "get_run", "VERSION",
               "__version__"),
         **_refused("image"), **_refused("keyvault"), **_refused("link"), "Webservice": "",
     },
     "azureml.core.workspace": _of("Workspace", "Experiment", "ComputeTarget",
                                   "ProjectSystemException", "WorkspaceException"),
+    "azureml.core.model": {
+        **_of("Model", "Environment", "Experiment", "ContainerRegistry", "ModelNotFoundException",
+              "RunEnvironmentException", "WebserviceException"),
+        "InferenceConfig": "",
+    },
     "azureml.core.experiment": _of("Experiment"),
     "azureml.core.run": _of("Run", "_SubmittedRun", "_OfflineRun", "Environment", "get_run",
                             "ActivityFailedException", "ExperimentExecutionException",

@@ -21,6 +21,8 @@ from outlast.azureml.exceptions import (
 )
 from outlast.azureml.files import FileCalls
 from outlast.azureml.logging_calls import LoggingCalls
+from outlast.azureml.model import Model, own_properties
+from outlast.azureml.model import texts as model_tags
 from outlast.azureml.names import load
 from outlast.errors import NotFound
 from outlast.ids import new_run_id
@@ -406,6 +408,36 @@ class Run(LoggingCalls, FileCalls):
         if not digest:
             raise ServiceException(f"run {self.id} has no snapshot: it runs where its code stands")
         return str(digest)
+
+    def register_model(
+        self, model_name: str, model_path: Optional[str] = None, tags: Any = None,
+        properties: Any = None, model_framework: Optional[str] = None,
+        model_framework_version: Optional[str] = None, description: Optional[str] = None,
+        datasets: Any = None, sample_input_dataset: Any = None, sample_output_dataset: Any = None,
+        resource_configuration: Any = None, **kwargs: Any,
+    ) -> Any:  # fmt: skip
+        """Register a file or folder of the run's (default: `model_name`); returns the Model.
+
+        Of a run that goes on, the wish is on the disk when this returns, and is carried out once
+        the files are stored; the Model's version is known then.
+        """
+        path = model_path or model_name
+        facts: Dict[str, Any] = {
+            "tags": model_tags(tags),
+            "properties": own_properties(properties, model_framework, model_framework_version),
+            "description": description or "",
+        }
+        with translated():
+            if not self._is_over():
+                self._writer().register_model(model_name, path, **facts)
+                wish: Dict[str, Any] = {"_wished": self.id}
+            else:
+                from outlast.sdk import models
+
+                client = self._client()
+                native = models.register(model_name, path, run=self.id, workspace=client, **facts)
+                wish = {"_native": native}
+        return Model(self.experiment.workspace, model_name, **wish)
 
     def get_environment(self) -> Any:
         """The environment that it was submitted with."""

@@ -121,7 +121,9 @@ class ScriptRunConfig:
                 f"script = {script!r}: there is no such file in {self.source_directory}"
             )
         words = [str(word) for word in (self.arguments or self.run_config.arguments)]
-        return [self.run_config.environment._python() or sys.executable, script, *words]
+        # `python` is the environment's where the run has one of its own.
+        python = "python" if self.run_config.environment._spec() else sys.executable
+        return [python, script, *words]
 
     def _command(self) -> List[str]:
         command = self.command or self.run_config.command

@@ -227,6 +227,13 @@ class Workspace:
         return kind(Experiment(self, row["experiment"]), run_id)
 
     @property
+    def models(self) -> Dict[str, Any]:
+        """The newest version of each model, by name."""
+        from outlast.azureml.model import Model
+
+        return {model.name: model for model in Model.list(self, latest=True)}
+
+    @property
     def compute_targets(self) -> Mapping[str, Any]:
         """Its compute targets by name."""
         return _Targets(self)
