@@ -108,7 +108,7 @@ def check_form(text: str, status: str) -> None:
     assert re.match(r"[✗!•] \S|    \S", findings) or status == "Completed", text
     for line in text.splitlines():  # a command is never broken, nor is a long word
         assert len(line) <= 80 or " " not in line.strip() or line.startswith("  try:"), text
-    for jargon in ("None", "{'", "0x", "nan s", "errno", "-0.", ".isra", ".."):
+    for jargon in ("None", "{'", " 0x", "nan s", "errno", "-0.", ".isra", ".."):
         assert jargon not in text, (jargon, text)
 
 

@@ -196,7 +196,8 @@ def test_a_running_run_is_entered(server: Server) -> None:
     session = open_session(server, ["/bin/sh", "-c", show], run=run[:8], folder="")
     joined = client(server, session)
     joined.until(lambda: joined.ended is not None)
-    assert joined.text.strip() == f"of-the-run /usr {run}"
+    page = server.ask("GET", f"/api/sessions/{session}/transcript").json
+    assert page["text"] == f"of-the-run /usr {run}\n"
     row = server.ask("GET", f"/api/sessions/{session}").json
     assert row["entered"] == run
     server.ask("POST", f"/api/runs/{run}/cancel", {"force": True})
