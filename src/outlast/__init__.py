@@ -26,6 +26,7 @@ _HOMES: Dict[str, str] = {
     "Experiment": "outlast.sdk.experiment",
     "RunHandle": "outlast.sdk.handle",
     "Output": "outlast.sdk.submit",
+    "Environment": "outlast.sdk.environment",
     "OutlastError": "outlast.errors",
     "NotFound": "outlast.errors",
     "Conflict": "outlast.errors",

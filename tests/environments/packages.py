@@ -38,7 +38,7 @@ BACKEND = """
 import os, pathlib, sys
 HERE = pathlib.Path(__file__).parent
 def build_wheel(folder, config_settings=None, metadata_directory=None):
-    with open(HERE / "go", "rb") as go:  # opened by the test: it knows then that the build is here
+    with open(HERE.with_name(HERE.name + "-gate") / "go", "rb") as go:  # opened by the test: it knows then that the build is here
         go.read()
     name = "slow-1.0-py3-none-any.whl"
     pathlib.Path(folder, name).write_bytes((HERE / name).read_bytes())
@@ -58,8 +58,11 @@ class Slow:
             '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
             '[project]\nname = "slow"\nversion = "1.0"\n'
         )
-        os.mkfifo(folder / "go")
-        self._gate = -1
+        # Beside it: the package itself stays as it is.
+        self.gate = folder.with_name(folder.name + "-gate")
+        self.gate.mkdir()
+        os.mkfifo(self.gate / "go")
+        self._fd = -1
 
     @property
     def line(self) -> str:
@@ -67,13 +70,13 @@ class Slow:
 
     def await_build(self) -> None:
         """Return as soon as some process builds it (opening blocks until it reads)."""
-        self._gate = os.open(self.folder / "go", os.O_WRONLY)
+        self._fd = os.open(self.gate / "go", os.O_WRONLY)
 
     def release(self) -> None:
         """Let it go on, and every later build of it."""
-        (self.folder / "open").touch()
-        (self.folder / "open").replace(self.folder / "go")
-        os.close(self._gate)
+        (self.gate / "open").touch()
+        (self.gate / "open").replace(self.gate / "go")
+        os.close(self._fd)
 
 
 def environ(home: Path) -> dict[str, str]:

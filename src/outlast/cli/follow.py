@@ -31,15 +31,20 @@ STARTED = frozenset(("Running", "Finalizing", "Completed", "Failed", "Canceled")
 class Following:
     """A run's output on this terminal, and where in it we are."""
 
-    def __init__(self, handle: RunHandle, start: int = 0, *, is_raw: bool = False) -> None:
+    def __init__(
+        self, handle: RunHandle, start: int = 0, *, is_raw: bool = False, journal: str = "output"
+    ) -> None:
         self.handle = handle
         self.next = start
+        self._journal = journal
         self._shown = Shown(sys.stdout, is_raw=is_raw)
         self._told: set[tuple[str, str]] = set()
 
     def so_far(self) -> None:
         """Show what is there."""
-        for piece in self.handle.output_so_far(self.next, on_trimmed=self._trimmed):
+        for piece in self.handle.output_so_far(
+            self.next, on_trimmed=self._trimmed, journal=self._journal
+        ):
             self._take(piece.data, piece.next)
         self._shown.close()
 
@@ -48,8 +53,11 @@ class Following:
 
         What was shown is shown, whatever this raises: call it again to go on.
         """
-        self._until_started()
-        pieces = self.handle.follow_output(self.next, on_trimmed=self._trimmed, wait_s=QUIET_S)
+        if self._journal == "output":
+            self._until_started()
+        pieces = self.handle.follow_output(
+            self.next, on_trimmed=self._trimmed, wait_s=QUIET_S, journal=self._journal
+        )
         for piece in pieces:
             self._take(piece.data, piece.next)
             if not piece.data and not piece.is_end:
@@ -95,13 +103,18 @@ def headline(handle: RunHandle) -> str:
         return f"{handle.status} (why isn't known: {error.message})"
 
 
-def tail_offset(handle: RunHandle, lines: int) -> int:
+def tail_offset(handle: RunHandle, lines: int, journal: str = "output") -> int:
     """The offset where the last `lines` lines begin."""
-    end = start = handle.output_size()
+    end = start = handle.output_size(journal)
     data = b""
     while start > 0 and data.count(b"\n") <= lines:
         before, start = start, max(0, start - (1 << 16))
-        data = b"".join(piece.data for piece in handle.output_so_far(start, end=before)) + data
+        data = (
+            b"".join(
+                piece.data for piece in handle.output_so_far(start, end=before, journal=journal)
+            )
+            + data
+        )
     rows = data.splitlines(keepends=True) if b"\r" not in data else _rows(data)
     return end - sum(map(len, rows[-lines:])) if lines > 0 else end
 

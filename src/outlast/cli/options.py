@@ -49,6 +49,17 @@ class Pair(click.ParamType[tuple[str, str]]):
         return name, text
 
 
+class Setting(click.ParamType[tuple[str, str]]):
+    """("NAME", "VALUE") from "NAME=VALUE"; ("", "FILE or NAME") from anything without "="."""
+
+    name = "name=value|file|name"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: Any) -> tuple[str, str]:
+        if "=" in str(value):
+            return Pair().convert(value, param, context)
+        return "", str(value)
+
+
 def _field(param: click.Parameter | None) -> str:
     return param.opts[0] if param is not None else "value"
 
@@ -144,7 +155,11 @@ _ASKING: Sequence[Callable[[Any], Any]] = (
     click.option("--after", multiple=True, metavar="RUN", help="Start when RUN is Completed."),
     click.option("--tag", "tags", multiple=True, type=Pair(), metavar="N=V", help="A tag."),
     click.option("--param", "params", multiple=True, type=Pair(), metavar="N=V", help="Parameter."),
-    click.option("--env", "variables", multiple=True, type=Pair(), metavar="N=V", help="Variable."),
+    click.option(
+        "--env", "settings", multiple=True, type=Setting(), metavar="N=V|FILE|NAME",
+        help="A variable; or the environment to run in: requirements.txt, environment.yml, "
+        "pyproject.toml, a Python or venv, or a saved NAME.",
+    ),
     click.option("--cwd", default=".", metavar="FOLDER", help="Folder to run in [here]."),
 )  # fmt: skip
 
@@ -180,8 +195,15 @@ def request(asked: Mapping[str, Any]) -> dict[str, Any]:
         ),
         "tags": dict(asked["tags"]),
         "parameters": dict(asked["params"]),
-        "variables": dict(asked["variables"]),
+        "variables": {name: value for name, value in asked["settings"] if name},
+        "environment": _environment([value for name, value in asked["settings"] if not name]),
     }
+
+
+def _environment(named: Sequence[str]) -> str | None:
+    if len(named) > 1:
+        raise Invalid.field("--env", named[1], f"a run has one environment, here {named[0]!r}")
+    return named[0] if named else None
 
 
 def _given(**values: Any) -> dict[str, Any]:

@@ -36,6 +36,9 @@ LOG = "build.log"
 BUILDING = ".building-"
 LEAST_AGE_S = 3600.0  # what was used so lately may be about to be used again
 _KEY = re.compile(r"[0-9a-f]{32}")
+_ROW = (
+    "key", "name", "kind", "python_version", "packages", "size_bytes", "built_ns", "used_ns",
+)  # fmt: skip
 _SKIPPED = re.compile(r"\.|__pycache__$|build$|dist$|.*\.egg-info$")
 
 
@@ -138,6 +141,27 @@ class Cache:
         return [
             name for name in self._names() if _KEY.fullmatch(name) and self.facts(name) is not None
         ]
+
+    def shown(self, key: str) -> Dict[str, Any]:
+        """What its marker says, where it lies, and when it was last used. Raises NotFound."""
+        facts = self.facts(key)
+        try:
+            used_ns = os.stat(os.path.join(self.prefix(key), MARKER)).st_mtime_ns
+        except FileNotFoundError:
+            facts = None
+        if facts is None:
+            raise NotFound(f"environment {key} isn't there any more", hint="outlast env ls")
+        packages = sum(1 for line in facts["lock"].splitlines() if line[:1].isalnum())
+        return {**facts, "prefix": self.prefix(key), "packages": packages, "used_ns": used_ns}
+
+    def rows(self) -> List[Dict[str, Any]]:
+        """A line for each environment."""
+        found: List[Dict[str, Any]] = []
+        for key in self.keys():
+            with contextlib.suppress(NotFound):  # removed meanwhile
+                shown = self.shown(key)
+                found.append({name: shown[name] for name in _ROW})
+        return found
 
     def find_key(self, ref: str) -> str:
         """The one key that begins so, or whose environment is called so. Raises NotFound."""
@@ -285,7 +309,7 @@ def _load(path: str) -> Optional[Dict[str, Any]]:
 def write(path: str, data: Mapping[str, Any]) -> None:
     """Replace a JSON file: the old one or the new one at every moment, also after a power cut."""
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    fresh = f"{path}.{os.getpid()}"
+    fresh = f"{path}.{secrets.token_hex(4)}"  # threads of the server write as well
     with open(fresh, "w", encoding="utf-8") as file:
         json.dump(data, file, indent=1)
         file.flush()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 from typing import Any, Dict, List, Mapping, Tuple
 
 from outlast.environments.cache import FOLDER
@@ -89,7 +90,7 @@ def _order(version: str) -> Tuple[int, str]:
 
 def _write_new(path: str, data: Mapping[str, Any]) -> None:
     """All of it under a name that nobody has, or FileExistsError."""
-    fresh = f"{path}.{os.getpid()}"
+    fresh = f"{path}.{secrets.token_hex(4)}"  # two threads may save at once
     with open(fresh, "w", encoding="utf-8") as file:
         json.dump(data, file, indent=1)
         file.flush()

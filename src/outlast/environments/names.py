@@ -84,6 +84,8 @@ def split(spec: str) -> Tuple[str, str]:
 
 
 def _prefix(version: str) -> str:
-    if version[:1] in "<>!~":
+    if version in ("", "*"):
+        return ""
+    if version[0] in "<>!~":
         return version
     return f"=={version[:-2] if version.endswith('.*') else version.rstrip('*').rstrip('.')}.*"

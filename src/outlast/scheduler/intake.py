@@ -173,9 +173,8 @@ def _kept(spec: RunSpec, environ: Mapping[str, str] | None) -> Launch:
         raise Conflict(f"run {spec.id} was interactive: only its script can begin it again")
     if spec.kind != "command":
         raise Conflict(f"{spec.id} is a {spec.kind}: it isn't repeated", hint="outlast shell")
-    hidden = [
-        name for name, value in spec.variables.items() if value is None and name not in environ
-    ]
+    asked = {**spec.environment.get("variables", {}), **spec.variables}
+    hidden = [name for name, value in asked.items() if value is None and name not in environ]
     starred = [word for word in spec.command if redact.STARS in word]
     if starred or hidden:
         what = f"the variable {hidden[0]}" if hidden else f"the argument {starred[0]!r}"

@@ -139,15 +139,18 @@ class RunHandle:
         *,
         on_trimmed: Callable[[Trimmed], None] | None = None,
         wait_s: float = WAIT_S,
+        journal: str = "output",
     ) -> Iterator[Piece]:
         """Every byte that the run prints, from offset `start` on, until its end.
+
+        `journal` "environment": how its environment was built, instead.
 
         A piece without bytes says that nothing came for `wait_s`. Raises Trimmed when retention has
         taken away what comes next; with `on_trimmed` that is called, and the rest follows.
         """
         while True:
             try:
-                for piece in self.connection.follow(f"{self._path}/output", start, wait_s=wait_s):
+                for piece in self.connection.follow(self._journal(journal), start, wait_s=wait_s):
                     yield piece
                     start = piece.next
                 return
@@ -163,12 +166,13 @@ class RunHandle:
         *,
         end: int | None = None,
         on_trimmed: Callable[[Trimmed], None] | None = None,
+        journal: str = "output",
     ) -> Iterator[Piece]:
         """What the run has printed by now, from `start` to `end`; raises as follow_output."""
         while end is None or start < end:
             limit = MAX_PIECE_BYTES if end is None else min(MAX_PIECE_BYTES, end - start)
             try:
-                piece = self.connection.piece(f"{self._path}/output", start, limit_bytes=limit)
+                piece = self.connection.piece(self._journal(journal), start, limit_bytes=limit)
             except Trimmed as error:
                 if on_trimmed is None:
                     raise
@@ -180,9 +184,12 @@ class RunHandle:
             yield piece
             start = piece.next
 
-    def output_size(self) -> int:
+    def output_size(self, journal: str = "output") -> int:
         """How many bytes the run has printed by now."""
-        return self.connection.piece(f"{self._path}/output", 0, limit_bytes=1).size_bytes
+        return self.connection.piece(self._journal(journal), 0, limit_bytes=1).size_bytes
+
+    def _journal(self, name: str) -> str:
+        return f"{self._path}/output" if name == "output" else f"{self._path}/journals/{name}"
 
     def logs(self, *, follow: bool = False, start: int = 0) -> Iterator[str]:
         """The output as text lines; with `follow`, until the run is over.

@@ -17,6 +17,7 @@ from outlast.ids import new_run_id
 from outlast.run import redact
 from outlast.run.spec import Output
 from outlast.sdk import caller
+from outlast.sdk.environment import Asked, asked_for, shown
 from outlast.sdk.handle import RunHandle
 from outlast.sdk.workspace import Workspace
 
@@ -41,7 +42,7 @@ def submit(
     after: Sequence[str | RunHandle] = (),
     tags: Mapping[str, str | None] | None = None,
     properties: Mapping[str, str] | None = None,
-    environment: Mapping[str, Any] | None = None,
+    environment: Asked = None,
     parent: str | None = None,
     id: str | None = None,
     workspace: Workspace | None = None,
@@ -49,11 +50,13 @@ def submit(
     """Queue a run and return at once; the run goes on whatever becomes of this process.
 
     `command` is a list of arguments, a string that is split as a shell splits words, or the path of
-    a Python script ("train.py"), which runs with this interpreter. The run works on a snapshot of
-    `folder`, or with `in_place` in the folder itself. `outputs` are files or folders that it must
-    produce, beside `outputs/`, which is always collected. `resources` (cpus, memory_bytes, gpus),
-    `limits`, `policy` and `environment` hold the fields of run.spec. `parent` (default: the run
-    that this process belongs to) is the id of the run that this one is a part of.
+    a Python script ("train.py"), which runs with this interpreter or the environment's. The run
+    works on a snapshot of `folder`, or with `in_place` in the folder itself. `outputs` are files or
+    folders that it must produce, beside `outputs/`, which is always collected. `resources` (cpus,
+    memory_bytes, gpus), `limits` and `policy` hold the fields of run.spec. `environment` (default:
+    this process's own) is an Environment, a file (requirements.txt, environment.yml), a venv, or
+    the name of a saved one; it is built before the command starts. `parent` (default: the run that
+    this process belongs to) is the id of the run that this one is a part of.
 
     `id` (default: a fresh one) names the run; a submission whose answer was lost is repeated under
     the same id, so it is queued once.
@@ -64,7 +67,8 @@ def submit(
     folder = Path(folder).expanduser().absolute()
     if not workspace.url and not folder.is_dir():
         raise Invalid.field("folder", str(folder), "there is no such folder")
-    arguments = _arguments(command)
+    arguments = _arguments(command, "python" if environment else sys.executable)
+    wanted = asked_for(environment, workspace)
     spec: dict[str, Any] = {
         "id": id or new_run_id(),
         "experiment": experiment,
@@ -80,7 +84,7 @@ def submit(
         "after": [run.id if isinstance(run, RunHandle) else run for run in after],
         "tags": dict(tags or {}),
         "properties": dict(properties or {}),
-        "environment": dict(environment or {}),
+        "environment": shown(wanted),
         "created_by": _user(),
         "git": git_facts(folder),
     }
@@ -88,7 +92,9 @@ def submit(
         spec["parent"] = parent
     launch = {
         "command": arguments,
-        "environ": caller.environ({**os.environ, **(variables or {})}),
+        "environ": caller.environ(
+            {**os.environ, **wanted.get("variables", {}), **(variables or {})}
+        ),
         "folder": str(folder),
         "umask": caller.umask(),
     }
@@ -110,7 +116,7 @@ def _queued(handle: RunHandle, conflict: Conflict) -> dict[str, Any]:
         raise conflict from None
 
 
-def _arguments(command: str | Sequence[Any]) -> list[str]:
+def _arguments(command: str | Sequence[Any], python: str) -> list[str]:
     if isinstance(command, str):
         import shlex
 
@@ -119,7 +125,7 @@ def _arguments(command: str | Sequence[Any]) -> list[str]:
         except ValueError as error:
             raise Invalid.field("command", command, f"it can't be split ({error})") from None
         if len(words) == 1 and words[0].endswith(".py"):
-            words = [sys.executable, *words]
+            words = [python, *words]
     else:
         words = [str(argument) for argument in command]
     for word in words:

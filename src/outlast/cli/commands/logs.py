@@ -21,12 +21,16 @@ from outlast.cli import follow, reach
     help="Begin so many lines before the end.",
 )
 @click.option("--raw", is_flag=True, help="The bytes as they are, control characters included.")
-def command(run: str, is_followed: bool, start: int, tail: int | None, raw: bool) -> None:
+@click.option("--environment", is_flag=True, help="How its environment was built, instead.")
+def command(
+    run: str, is_followed: bool, start: int, tail: int | None, raw: bool, environment: bool
+) -> None:
     """Show what RUN printed (stdout and stderr, in order). Ctrl-C leaves the run alone."""
     handle = reach.run(run)
+    journal = "environment" if environment else "output"
     if tail is not None:
-        start = follow.tail_offset(handle, tail)
-    following = follow.Following(handle, start, is_raw=raw)
+        start = follow.tail_offset(handle, tail, journal)
+    following = follow.Following(handle, start, is_raw=raw, journal=journal)
     if not is_followed:
         following.so_far()
         return

@@ -23,7 +23,7 @@ def rule(evidence: Evidence) -> Finding | None:
         evidence=tuple(
             fact(records[item], item[1]) if item in records else Fact(item[1]) for item in told
         ),
-        next="When that has changed on this machine, `outlast env build --fresh` makes it anew.",
+        next="Once that has changed here, `outlast env build FILE --fresh` makes it anew.",
         command=f"outlast logs {evidence.id} --environment",
         severity="warning",
     )
