@@ -248,3 +248,19 @@ def test_a_script_of_its_own_without_a_server_registers_later(workspace: Workspa
     run(story())
     assert files(workspace, "digits", 1) == {"kept/net": b"weights"}
     assert files(workspace, "later", 1) == {"net": b"weights"}
+
+
+def test_outputs_that_are_pushed_later_bring_their_models(workspace: Workspace) -> None:
+    async def story() -> None:
+        async with workspace.running() as scheduler:
+            workspace.hide_blobs()
+            code = WRITES + "run.register_model('digits', 'outputs/model')"
+            told = await submit(workspace, scheduler, code, limits={"storage_s": 0.2})
+            state = await wait_over(scheduler, told)
+            assert (state.status, state.cause) == ("Failed", "storage")
+            assert found(workspace) == []
+            workspace.show_blobs()
+            await scheduler.push_outputs(told)
+            assert [version.lineage.run for version in found(workspace)] == [told]
+
+    run(story())
