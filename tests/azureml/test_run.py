@@ -12,13 +12,14 @@ from outlast.azureml.compute import ComputeTarget
 from outlast.azureml.exceptions import (
     ActivityFailedException,
     ComputeTargetException,
+    RunConfigurationException,
     RunEnvironmentException,
     ServiceException,
     UserErrorException,
 )
 from outlast.azureml.experiment import Experiment
 from outlast.azureml.run import Run, ScriptRun, _OfflineRun
-from outlast.azureml.run_configuration import RunConfiguration
+from outlast.azureml.run_configuration import MpiConfiguration, RunConfiguration
 from outlast.azureml.script_config import ScriptRunConfig
 from outlast.azureml.workspace import Workspace
 
@@ -202,6 +203,30 @@ def test_a_submitted_run_is_waited_for_to_its_true_end(
     assert list(experiment.get_runs(tags={"k": "other"})) == []
 
 
+def test_a_job_logs_into_the_run_that_it_is_a_part_of(experiment: Experiment) -> None:
+    Path("train.py").write_text(
+        "from azureml.core import Run\nrun = Run.get_context()\n"
+        "run.log('own', 1)\nrun.parent.log('of the child', 2)\n"
+    )
+    with experiment.start_logging() as run:
+        child = run.submit_child(ScriptRunConfig(".", "train.py"))
+        child.wait_for_completion()
+        assert child.parent is not None
+        assert child.parent.id == run.id
+        assert child.get_metrics() == {"own": 1}
+        assert run.get_metrics() == {"of the child": 2}
+
+
+def test_nothing_is_lost_silently_in_a_run_that_is_over(experiment: Experiment) -> None:
+    with experiment.start_logging() as run:
+        run.log("loss", 1)
+    for over in (run, Run(experiment, run.id)):
+        with pytest.raises(UserErrorException, match="is over"):
+            over.log("loss", 2)
+        over.flush()
+    assert run.get_metrics() == {"loss": 1}
+
+
 def test_a_failed_run_raises_when_it_is_waited_for(experiment: Experiment) -> None:
     run = submitted(experiment, "raise SystemExit(3)\n")
     with pytest.raises(ActivityFailedException, match="Activity Failed") as failure:
@@ -246,6 +271,10 @@ def test_what_cannot_be_submitted_is_refused(experiment: Experiment) -> None:
         submitted(experiment, "", colour="red")
     with pytest.raises(ComputeTargetException, match="cpu-cluster not found"):
         experiment.submit(ScriptRunConfig(".", "train.py", compute_target="cpu-cluster"))
+    with pytest.raises(RunConfigurationException, match="ranks aren't started yet"):
+        experiment.submit(
+            ScriptRunConfig(".", "train.py", distributed_job_config=MpiConfiguration(2))
+        )
     with pytest.raises(UserErrorException, match="either command, or script"):
         ScriptRunConfig(".", "train.py", command=["python"])
     with pytest.raises(UserErrorException, match="give a name"):

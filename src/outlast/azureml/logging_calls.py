@@ -22,7 +22,7 @@ class LoggingCalls(RunSource):
         Raises UserErrorException for a list (use log_list) and for what is no scalar.
         """
         try:
-            (self._native or self._writer()).log(name, value, description, step)
+            (self._logger or self._writer()).log(name, value, description, step)
         except OutlastError as error:
             raise of(error) from error
 

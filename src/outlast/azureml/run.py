@@ -359,8 +359,9 @@ class Run(LoggingCalls, FileCalls):
 
     def flush(self, timeout_seconds: float = 300) -> None:
         """Return when everything logged so far is on the disk."""
-        with translated():
-            self._writer().flush()
+        if self._logger is not None:
+            with translated():
+                self._logger.flush()
 
     def complete(self) -> None:
         """End an interactive run well. In a submitted one, only flush: its exit code decides."""
@@ -385,7 +386,8 @@ class Run(LoggingCalls, FileCalls):
         is_owner = native.is_interactive
         with translated():
             end(native)
-        self._has_ended = is_owner
+        if is_owner:
+            self._has_ended, self._logger = True, None
 
     def __enter__(self) -> Run:
         return self

@@ -120,6 +120,19 @@ class RunConfiguration:
             )
         self._target = name
 
+    def _check_single(self) -> None:
+        """Raises RunConfigurationException for more processes than one: none start ranks yet."""
+        asked = {
+            "IntelMpi": self.mpi.process_count_per_node,
+            "Nccl": self.pytorch.process_count or 1,
+            "ParameterServer": self.tensorflow.worker_count,
+        }
+        if self.node_count * asked.get(self.communicator, 1) > 1:
+            raise RunConfigurationException(
+                "more than one process is asked for, and ranks aren't started yet; leave "
+                "distributed_job_config out, or start them in a command, as with torchrun"
+            )
+
     def _distribute(self, asked: Any) -> None:
         """Take over one of the distributed configurations."""
         if asked is None:

@@ -84,6 +84,7 @@ class ScriptRunConfig:
 
         if kwargs:
             raise TypeError(f"submit() got an unexpected keyword argument {next(iter(kwargs))!r}")
+        self.run_config._check_single()
         target = ComputeTarget._checked(experiment.workspace, self.run_config.target)
         given = {name: _input(name, value) for name, value in (inputs or {}).items()}
         variables = dict(self.run_config.environment_variables)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Dict, Optional
 
 from outlast.azureml import reach
 from outlast.azureml.exceptions import UserErrorException
-from outlast.run.folder import RunFolder
+from outlast.run.folder import END, RunFolder
 from outlast.runtime import Run as NativeRun
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class RunSource:
         self._id = run_id
         self._home = home
         self._native = native
+        self._logger = native  # what it logs into, until it is over
         self._outside: Optional[NativeRun] = None  # writes into a run of another process
         self._known: Optional[RunHandle] = None
         self._has_ended = False  # by this object
@@ -60,14 +61,15 @@ class RunSource:
         return None if client.url else reach.folder(str(client.home), self._id)
 
     def _writer(self) -> NativeRun:
-        if self._native is not None:
-            return self._native
+        if self._logger is not None:
+            return self._logger
+        # Of another process: it may be over any time, and what comes later would be lost.
+        folder = self._folder()
+        if folder is None or self._has_ended or os.path.exists(folder.file(END)):
+            raise UserErrorException(
+                f"run {self._id} is over or on another machine: nothing can be logged into it"
+            )
         if self._outside is None:
-            folder = self._folder()
-            if folder is None or self._is_over():
-                raise UserErrorException(
-                    f"run {self._id} is over or on another machine: nothing can be logged into it"
-                )
             self._outside = NativeRun(folder)
         return self._outside
 
