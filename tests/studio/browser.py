@@ -16,6 +16,7 @@ ARGUMENTS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
+REBOUND = "rebound.example"
 # A server that is away, or a login that is refused, is no fault of the page's.
 EXPECTED = ("Failed to load resource", "GPU stall", "WebSocket connection to")
 
@@ -25,7 +26,9 @@ def program() -> str | None:
 
 
 def launch(playwright: Playwright) -> Browser:
-    return playwright.chromium.launch(executable_path=program(), args=list(ARGUMENTS))
+    # REBOUND stands for a name whose owner lets it point here all of a sudden.
+    rule = f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1"
+    return playwright.chromium.launch(executable_path=program(), args=[*ARGUMENTS, rule])
 
 
 class Watched:

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.server.running import Server, running, submit
-from tests.studio.browser import Watched, watched
+from tests.studio.browser import REBOUND, Watched, watched
 
 
 def test_a_link_lets_one_browser_in_and_leaves_no_trace_in_it(
@@ -156,6 +156,38 @@ def test_a_page_of_another_origin_reaches_nothing(
         )
         assert reached == dict.fromkeys(("read", "simple post", "header", "live", "terminal"), None)
         assert server.ask("GET", "/api/health").status == 200
+    finally:
+        context.close()
+
+
+def test_a_name_that_suddenly_points_here_reaches_nothing(browser: Browser, server: Server) -> None:
+    base = f"{REBOUND}:{server.port}"
+    context = browser.new_context()
+    try:
+        page = context.new_page()
+        shown = page.goto(f"http://{base}/runs")
+        assert shown is not None
+        assert shown.status == 400
+        # The page that came from the name's owner, while it still pointed there.
+        page.route("**/theirs", lambda route: route.fulfill(body="<p>", content_type="text/html"))
+        page.goto(f"http://{base}/theirs")
+        # To the browser all of this is one origin: only the name in Host tells.
+        reached = page.evaluate(
+            """async (base) => {
+              const asked = (path) => fetch(path).then((answer) => answer.status);
+              const socket = (path) => new Promise((done) => {
+                const one = new WebSocket('ws://' + base + path);
+                one.onopen = () => done('open');
+                one.onerror = () => done(null);
+              });
+              return [
+                await asked('/api/health'), await asked('/api/version'), await asked('/login'),
+                await socket('/api/live'), await socket('/api/sessions/abcdefghjk/terminal'),
+              ];
+            }""",
+            base,
+        )
+        assert reached == [400, 400, 400, None, None]
     finally:
         context.close()
 
