@@ -44,7 +44,8 @@ USED = {
     "azureml.core.ScriptRunConfig": {},
     "azureml.core.RunConfiguration": {"target": ""},
     "azureml.core.Environment": {
-        "from_pip_requirements": "name file_path", "clone": "new_name",
+        "from_pip_requirements": "name file_path", "clone": "new_name", "register": "workspace",
+        "from_conda_specification": "name file_path", "get": "workspace name version",
         "from_docker_image": "name image conda_specification pip_requirements",
     },
     "azureml.core.conda_dependencies.CondaDependencies": {

@@ -10,10 +10,11 @@ import pytest
 
 from outlast.azureml.conda_dependencies import CondaDependencies
 from outlast.azureml.environment import Environment
-from outlast.azureml.exceptions import UserErrorException
+from outlast.azureml.exceptions import ServiceException, UserErrorException
 from outlast.azureml.experiment import Experiment
 from outlast.azureml.run_configuration import RunConfiguration
 from outlast.azureml.script_config import ScriptRunConfig
+from outlast.azureml.workspace import Workspace
 from outlast.run.environment import checked
 
 
@@ -65,6 +66,37 @@ def test_requirements_are_read(here: Path) -> None:
     assert made.python.conda_dependencies.pip_packages == ["numpy>=1.26", "pandas"]
     with pytest.raises(UserErrorException, match=r"missing\.txt"):
         Environment.from_pip_requirements("req", "missing.txt")
+
+
+def test_a_conda_file_is_read(here: Path) -> None:
+    (here / "environment.yml").write_text(
+        "name: theirs\nchannels: [conda-forge]\n"
+        "dependencies:\n- python=3.11\n- scikit-learn\n- pip:\n  - azureml-defaults\n  - joblib\n"
+    )
+    made = Environment.from_conda_specification("mine", "environment.yml")
+    assert made._spec() == {
+        "name": "mine", "kind": "conda", "python": "3.11", "conda": ["scikit-learn"],
+        "pip": ["joblib"], "channels": ["conda-forge"],
+    }  # fmt: skip
+    with pytest.raises(UserErrorException, match=r"missing\.yml"):
+        Environment.from_conda_specification("mine", "missing.yml")
+
+
+def test_a_registered_environment_has_versions() -> None:
+    workspace = Workspace.from_config()
+    made = Environment("shared-env")
+    made.python.conda_dependencies.add_pip_package("joblib")
+    made.environment_variables["MODE"] = "fast"
+    assert made.register(workspace).version == "1"
+    made.python.conda_dependencies.add_pip_package("tqdm")
+    assert made.register(workspace).version == made.version == "2"
+    first = Environment.get(workspace, "shared-env", version="1")
+    assert first.python.conda_dependencies.pip_packages == ["joblib"]
+    assert first.environment_variables == {"MODE": "fast"}
+    assert Environment.get(workspace, "shared-env").version == "2"
+    assert workspace.environments["shared-env"].version == "2"
+    with pytest.raises(ServiceException, match="nothing"):
+        Environment.get(workspace, "nothing")
 
 
 def test_conda_text_says_what_is_asked_for() -> None:

@@ -9,8 +9,9 @@ import copy
 import os
 from typing import Any, Dict, List, Mapping, Optional
 
+from outlast.azureml import reach
 from outlast.azureml.conda_dependencies import CondaDependencies
-from outlast.azureml.exceptions import UserErrorException
+from outlast.azureml.exceptions import UserErrorException, translated
 
 DEFAULT_CPU_IMAGE = "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04"
 DEFAULT_GPU_IMAGE = "mcr.microsoft.com/azureml/openmpi4.1.0-cuda11.8-cudnn8-ubuntu22.04"
@@ -95,6 +96,45 @@ class Environment:
         return made
 
     @staticmethod
+    def from_conda_specification(name: str, file_path: str) -> Environment:
+        """With what a conda file (environment.yml) asks for. Raises UserErrorException."""
+        reach.workspace()  # says so where there is no Outlast to read it
+        from outlast.sdk.environment import Environment as Native
+
+        with translated():
+            return Environment._of_spec(Native.from_file(file_path, name=name).definition)
+
+    def register(self, workspace: Any) -> Environment:
+        """Keep it in the workspace under its name; returns it with its version (1, 2, 3 …)."""
+        client = workspace._client()
+        from outlast.sdk.environment import Environment as Native
+
+        wanted = {"kind": "pip", **self._spec(), "name": self.name, "variables": self._variables()}
+        with translated():
+            saved = Native.of(wanted).save(workspace=client)
+        self.version = saved.version
+        return Environment._of_spec(saved.definition)
+
+    @staticmethod
+    def get(
+        workspace: Any, name: str, version: Optional[str] = None, label: Optional[str] = None
+    ) -> Environment:
+        """One that was registered; by default its newest version. Raises ServiceException."""
+        client = workspace._client()
+        from outlast.sdk.environment import Environment as Native
+
+        with translated():
+            found = Native.get(name, str(version or ""), workspace=client)
+        return Environment._of_spec(found.definition)
+
+    @staticmethod
+    def list(workspace: Any) -> Dict[str, Environment]:
+        """The newest version of each that was registered, by name."""
+        with translated():
+            named = workspace._client().connection.get("/api/environments")["named"]
+        return {name: Environment.get(workspace, name) for name in named}
+
+    @staticmethod
     def from_docker_image(
         name: str, image: str, container_registry: Any = None,
         conda_specification: Optional[str] = None, pip_requirements: Optional[str] = None,
@@ -104,7 +144,7 @@ class Environment:
         if pip_requirements is not None:
             made = Environment.from_pip_requirements(name, pip_requirements)
         if conda_specification is not None:
-            made.python.conda_dependencies = CondaDependencies(conda_specification)
+            made = Environment.from_conda_specification(name, conda_specification)
         made.docker.base_image = image
         if container_registry is not None:
             made.docker.base_image_registry = container_registry
@@ -121,8 +161,12 @@ class Environment:
         packages = made.python.conda_dependencies
         for package in spec.get("conda") or ():
             packages.add_conda_package(package)
-        for package in spec.get("pip") or ():
-            packages.add_pip_package(package)
+        for line in spec.get("pip") or ():
+            (packages.set_pip_option if line.startswith("-") else packages.add_pip_package)(line)
+        if spec.get("index_url"):
+            packages.set_pip_index_url(spec["index_url"])
+        if spec.get("channels"):
+            packages._channels = [*spec["channels"]]
         if spec.get("python"):
             packages.set_python_version(spec["python"])
         if spec.get("interpreter"):

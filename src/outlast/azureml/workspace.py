@@ -227,6 +227,13 @@ class Workspace:
         return kind(Experiment(self, row["experiment"]), run_id)
 
     @property
+    def environments(self) -> Dict[str, Any]:
+        """The newest version of each registered environment, by name."""
+        from outlast.azureml.environment import Environment
+
+        return dict(Environment.list(self))
+
+    @property
     def models(self) -> Dict[str, Any]:
         """The newest version of each model, by name."""
         from outlast.azureml.model import Model
