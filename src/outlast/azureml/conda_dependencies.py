@@ -23,11 +23,11 @@ class CondaDependencies:
     DEFAULT_NUMBER_OF_PIP_PACKAGES = 0
 
     def __init__(self, conda_dependencies_file_path: Optional[str] = None) -> None:
-        """Empty. A conda file isn't read yet: raises UserErrorException for one."""
+        """Empty. Raises UserErrorException for a conda file: Environment reads those."""
         if conda_dependencies_file_path is not None:
             raise UserErrorException(
                 f"conda_dependencies_file_path = {conda_dependencies_file_path!r}: conda files "
-                "aren't read here yet; name the packages with CondaDependencies.create"
+                "are read by Environment.from_conda_specification(name, file_path)"
             )
         self._conda: List[str] = []
         self._pip: List[str] = []
