@@ -38,7 +38,8 @@ BACKEND = """
 import os, pathlib, sys
 HERE = pathlib.Path(__file__).parent
 def build_wheel(folder, config_settings=None, metadata_directory=None):
-    with open(HERE.with_name(HERE.name + "-gate") / "go", "rb") as go:  # opened by the test: it knows then that the build is here
+    # Opened by the test, which knows then that the build is here.
+    with open(HERE.with_name(HERE.name + "-gate") / "go", "rb") as go:
         go.read()
     name = "slow-1.0-py3-none-any.whl"
     pathlib.Path(folder, name).write_bytes((HERE / name).read_bytes())

@@ -13,6 +13,7 @@ import pytest
 from outlast.errors import Conflict, Invalid, NotFound
 from outlast.run import state as runs
 from outlast.run.folder import LAUNCH, OUTPUT, SPEC, WORK
+from outlast.scheduler import launching
 from outlast.scheduler.scheduler import Scheduler
 from outlast.store import manifests
 from outlast.store import runs as store_runs
@@ -278,6 +279,23 @@ def test_a_folder_that_went_away_is_named(workspace: Workspace) -> None:
             state = await wait_over(scheduler, run_id)
             assert state.cause == "launch_failed"
             assert str(gone) in state.message
+
+    run(story())
+
+
+def test_a_fault_of_our_own_leaves_no_run_preparing_for_ever(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> str:
+        raise KeyError("a fault")
+
+    async def story() -> None:
+        async with workspace.running() as scheduler:
+            monkeypatch.setattr(launching, "prepare", broken)
+            run_id = await workspace.submit(scheduler, "pass")
+            state = await wait_over(scheduler, run_id)
+            assert (state.status, state.cause) == (runs.FAILED, "launch_failed")
+            assert "a fault" in state.message
 
     run(story())
 

@@ -190,7 +190,9 @@ class Dispatch:
                 await self._fail(spec.id, state.attempt, "canceled before it was launched")
                 return
             supervisor = await self._in_pool(lambda: executor.launch(folder, state.attempt))
-        except (OutlastError, OSError) as error:
+        except Exception as error:  # whatever it is: else the run were Preparing for ever
+            if not isinstance(error, (OutlastError, OSError)):
+                _log.exception("launch broke off run=%s", spec.id)
             await self._fail(spec.id, state.attempt, failure_text(error))
             return
         await self._note_launched(spec.id, state.attempt, supervisor)
