@@ -71,7 +71,7 @@ def watched(browser: Browser, server: Server, **options: Any) -> Iterator[Watche
         yield one
     finally:
         context.close()
-    assert one.faults == []
+    assert one.faults == [], one.faults
 
 
 def free_port() -> int:
