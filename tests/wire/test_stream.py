@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from outlast.wire import stream
+from outlast.wire import link, stream
 from outlast.wire.frame import (
     BYE,
     DATA,
@@ -194,10 +194,10 @@ def test_a_full_window_only_keeps_the_sender_from_reading() -> None:
 
 def test_only_silence_is_a_dead_link() -> None:
     network = up()
-    assert not network.client.is_dead(network.now_s + stream.DEAD_S - 0.1)
-    assert network.client.is_dead(network.now_s + stream.DEAD_S)
+    assert not network.client.is_dead(network.now_s + link.DEAD_S - 0.1)
+    assert network.client.is_dead(network.now_s + link.DEAD_S)
     network.client.heard(network.now_s + 5)  # a part of a frame is a sign of life as well
-    assert not network.client.is_dead(network.now_s + stream.DEAD_S + 4)
+    assert not network.client.is_dead(network.now_s + link.DEAD_S + 4)
     network.cut()
     assert not network.client.is_dead(network.now_s + 3600)
 
@@ -352,11 +352,11 @@ def test_a_big_piece_is_sent_as_several() -> None:
 
 
 def test_pauses_begin_with_none_grow_and_are_spread() -> None:
-    assert stream.pause_s(0, 1.0) == 0.0
-    longest = [stream.pause_s(tries, 1.0) for tries in range(1, 40)]
+    assert link.pause_s(0, 1.0) == 0.0
+    longest = [link.pause_s(tries, 1.0) for tries in range(1, 40)]
     assert longest == sorted(longest)
     assert longest[-1] == 5.0
-    assert stream.pause_s(40, 0.0) == 2.5
+    assert link.pause_s(40, 0.0) == 2.5
 
 
 @pytest.mark.parametrize("path", sorted(VECTORS.glob("stream-*.json")), ids=lambda p: p.stem)

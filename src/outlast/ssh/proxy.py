@@ -23,7 +23,8 @@ from typing import NamedTuple
 from outlast.errors import OutlastError, Refused, Unreachable
 from outlast.transport.websocket import WebSocket
 from outlast.wire.frame import BYE, Frame, Malformed, decode, telling
-from outlast.wire.stream import PIECE_BYTES, PING_S, ClientLink, Denied, pause_s
+from outlast.wire.link import PING_S, pause_s
+from outlast.wire.stream import PIECE_BYTES, ClientLink, Denied
 
 # An outage is told of when it lasts longer; a restart of the server is over by then.
 QUIET_S = 2.0

@@ -23,7 +23,8 @@ from outlast.supervisor.channel import Channel, Desk
 from outlast.supervisor.control import Asker
 from outlast.supervisor.loop import Call, Loop, now_s
 from outlast.wire.frame import BYE, Frame, Malformed, Splitter, parts, telling
-from outlast.wire.stream import PIECE_BYTES, PING_S, Denied, NodeLink
+from outlast.wire.link import PING_S
+from outlast.wire.stream import PIECE_BYTES, Denied, NodeLink
 
 # Properties of the run.
 TOKEN_SHA256 = "tunnel.token_sha256"

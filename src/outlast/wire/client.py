@@ -14,17 +14,14 @@ from typing import Any, Callable, ClassVar, Dict, Optional
 
 from outlast.wire import frame as wire
 from outlast.wire.frame import Frame, telling
+from outlast.wire.link import DEAD_S, LONGEST_PAUSE_S, PING_S, pause_s
 from outlast.wire.terminal import (
-    DEAD_S,
     DRAWN_LEAST_BYTES,
     DRAWN_STEP_BYTES,
     DRIVER,
-    FIRST_PAUSE_S,
     INPUT_WINDOW_BYTES,
     LEAST_CONNECTION_S,
-    LONGEST_PAUSE_S,
     PIECE_BYTES,
-    PING_S,
     RETRY_BELIEVED_S,
     ROLES,
     VERSION,
@@ -460,8 +457,7 @@ class ClientHalf:
     def _pause_s(self) -> float:
         """Doubles with each failure in a row."""
         self._failures += 1
-        most_s: float = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self._failures - 1, 16))
-        return most_s * (0.5 + 0.5 * self._jitter())
+        return pause_s(self._failures, self._jitter())
 
     def _offline(self, now: float, retry_at: float, reason: str) -> Actions:
         self._line, self._retry_at, self._is_live = OFFLINE, retry_at, False

@@ -19,14 +19,13 @@ from typing import Any, Deque, Dict, List, NamedTuple, Optional, Union
 
 from outlast.wire import frame as wire
 from outlast.wire.frame import Frame, Malformed, telling
+from outlast.wire.link import DEAD_S, PING_S
 from outlast.wire.pace import Pace
 from outlast.wire.terminal import (
     BEHIND_BYTES,
-    DEAD_S,
     DRIVER,
     INPUT_WINDOW_BYTES,
     PIECE_BYTES,
-    PING_S,
     ROLES,
     VERSION,
     VIEWER,

@@ -32,17 +32,14 @@ from outlast.wire.frame import (
     Malformed,
     telling,
 )  # fmt: skip
+from outlast.wire.link import DEAD_S, PING_S
 
 WINDOW_BYTES = 16 << 20  # bandwidth x round trip, with room: 100 MB/s over 160 ms
 PIECE_BYTES = 256 << 10
-PING_S = 2.0
-DEAD_S = 6.0  # without one byte from the other end, which pings every PING_S
 _TELL_TAKEN_BYTES = 1 << 20
 # A keystroke is a piece of its own: kept as such, 16 MiB of them would be half a million objects.
 _MERGED_BYTES = 16 << 10
 _MOST_PIECES = 1_000  # that wait as they came; then small ones are merged
-_LONGEST_PAUSE_S = 5.0
-_FIRST_PAUSE_S = 0.1
 _GREATEST = (1 << 63) - 1
 
 
@@ -363,18 +360,6 @@ class NodeLink(Link):
         raise AssertionError("greet() comes first")
 
 
-def pause_s(tries: int, chance: float) -> float:
-    """How long to wait before the next try, after so many in vain; `chance` is from 0 to 1.
-
-    None before the first; then doubled up to 5 s, and spread, so that the clients of a restarted
-    server don't come all at once.
-    """
-    if tries == 0:
-        return 0.0
-    whole_s = min(_FIRST_PAUSE_S * 2.0 ** min(tries - 1, 16), _LONGEST_PAUSE_S)
-    return whole_s * (0.5 + chance / 2)
-
-
 def _said(frame: Frame) -> Dict[str, Any]:
     try:
         return frame.said()
@@ -395,6 +380,5 @@ def _denial(frame: Frame) -> Denied:
 
 
 __all__: List[str] = [
-    "DEAD_S", "PIECE_BYTES", "PING_S", "WINDOW_BYTES", "ClientLink", "Denied", "Link", "NodeLink",
-    "pause_s",
+    "PIECE_BYTES", "WINDOW_BYTES", "ClientLink", "Denied", "Link", "NodeLink",
 ]  # fmt: skip

@@ -33,12 +33,8 @@ DRAWN_LEAST_BYTES = 1 << 10
 # Who is further behind than this gets the screen as it is now, and the count of what was skipped.
 BEHIND_BYTES = 4 << 20
 
-PING_S = 2.0
-DEAD_S = 6.0  # without any frame
 # A server that was just started may not know its sessions yet: "try again" is believed so long.
 RETRY_BELIEVED_S = 60.0
-FIRST_PAUSE_S = 0.1
-LONGEST_PAUSE_S = 5.0
 # No more than 20 connections a second, even if each of them is welcomed and cut.
 LEAST_CONNECTION_S = 0.05
 
