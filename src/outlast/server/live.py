@@ -36,6 +36,7 @@ from outlast.server.limits import decode_json
 from outlast.server.parts import Parts
 from outlast.server.routes.metrics import summaries_of
 from outlast.server.routes.runs import Listing
+from outlast.server.together import until_first
 from outlast.store import runs
 
 # Of a client that has stopped reading, one frame waits in the socket's buffer.
@@ -93,23 +94,13 @@ class Client:
 
     async def run(self, receive: Receive) -> None:
         """Serve until the client goes or the server stops."""
-        tasks = [
-            asyncio.create_task(work)
-            for work in (self._listen(receive), self._notice(), self._tell(), self._until_stop())
-        ]
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            await until_first(
+                self._listen(receive), self._notice(), self._tell(), self.parts.stopping.wait()
+            )
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             for stack in self.held.values():
                 stack.close()
-
-    async def _until_stop(self) -> None:
-        await self.parts.stopping.wait()
 
     async def _listen(self, receive: Receive) -> None:
         while True:

@@ -20,6 +20,7 @@ from outlast.ids import check_run_id
 from outlast.run.folder import SOCKET, RunFolder
 from outlast.server.follow import folder_of
 from outlast.server.parts import Parts
+from outlast.server.together import until_first
 from outlast.wire import frame as wire
 from outlast.wire.frame import Frame, telling
 
@@ -98,18 +99,7 @@ async def _attached(folder: RunFolder) -> socket.socket:
 
 
 async def _pass(node: socket.socket, receive: Receive, send: Send, stopping: asyncio.Event) -> None:
-    tasks = [
-        asyncio.create_task(work)
-        for work in (_up(receive, node), _down(node, send), stopping.wait())
-    ]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    await until_first(_up(receive, node), _down(node, send), stopping.wait())
 
 
 async def _up(receive: Receive, node: socket.socket) -> None:
