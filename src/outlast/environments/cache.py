@@ -79,7 +79,7 @@ class Cache:
 
     def made_for(self, digest: str) -> Optional[Place]:
         """The environment that this definition means, if it is there whole."""
-        found = _load(os.path.join(self.folder, ".resolved", digest)) or {}
+        found = load(os.path.join(self.folder, ".resolved", digest)) or {}
         key, notes = found.get("key"), found.get("notes")
         if not isinstance(key, str) or not _KEY.fullmatch(key) or not isinstance(notes, list):
             return None  # none, or not written by this program: it is built anew
@@ -99,7 +99,7 @@ class Cache:
 
     def facts(self, key: str) -> Optional[Dict[str, Any]]:
         """What its marker says; None without one."""
-        return _load(os.path.join(self.prefix(key), MARKER))
+        return load(os.path.join(self.prefix(key), MARKER))
 
     def resolve(self, digest: str, key: str, notes: Iterable[Iterable[str]]) -> None:
         """From now on this definition means that key; `notes` say how it differs from that."""
@@ -297,7 +297,8 @@ def _stamp(path: str) -> str:
     return f"{path} {stat.st_size} {stat.st_mtime_ns}"
 
 
-def _load(path: str) -> Optional[Dict[str, Any]]:
+def load(path: str) -> Optional[Dict[str, Any]]:
+    """The object in a JSON file; None when there is none that can be read."""
     try:
         with open(path, encoding="utf-8") as file:
             data = json.load(file)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
-from typing import Any, Dict, Optional, Set
+from typing import Set
 
+from outlast.environments.cache import load
 from outlast.run.folder import ENVIRONMENT_STATE, LAUNCH
 
 
@@ -17,19 +17,10 @@ def keys_in(runs_folder: str) -> Set[str]:
     except FileNotFoundError:
         return used
     for entry in entries:
-        launch = _load(os.path.join(entry.path, LAUNCH))  # gone as soon as a run is over
+        launch = load(os.path.join(entry.path, LAUNCH))  # gone as soon as a run is over
         if launch is not None:
-            built = _load(os.path.join(entry.path, ENVIRONMENT_STATE)) or {}
+            built = load(os.path.join(entry.path, ENVIRONMENT_STATE)) or {}
             for place in (launch.get("environment"), built.get("place")):
                 if isinstance(place, dict) and place.get("key"):
                     used.add(str(place["key"]))
     return used
-
-
-def _load(path: str) -> Optional[Dict[str, Any]]:
-    try:
-        with open(path, encoding="utf-8") as file:
-            data = json.load(file)
-    except (OSError, ValueError):
-        return None
-    return data if isinstance(data, dict) else None
