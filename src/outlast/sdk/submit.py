@@ -90,11 +90,10 @@ def submit(
     }
     if parent := parent or os.environ.get("OUTLAST_RUN_ID"):
         spec["parent"] = parent
+    told = {**os.environ, **wanted.get("variables", {}), **(variables or {})}
     launch = {
         "command": arguments,
-        "environ": caller.environ(
-            {**os.environ, **wanted.get("variables", {}), **(variables or {})}
-        ),
+        "environ": caller.environ(told),
         "folder": str(folder),
         "umask": caller.umask(),
     }
