@@ -214,6 +214,21 @@ def test_names_and_modes_come_back_exactly(source: Path, blobs: Blobs, tmp_path:
     assert len(list(target.iterdir())) == len(names) + 2
 
 
+def test_empty_folders_come_back(source: Path, blobs: Blobs, tmp_path: Path) -> None:
+    plant(source, "a.py", ".gitignore", "data/raw/x.csv", content="*.csv\n")
+    before = take(str(source), blobs)
+    assert before.empty == ("data/raw",)
+    (source / "output" / "deep").mkdir(parents=True)
+    (source / "outputs").mkdir()  # made by whoever runs it
+    taken = take(str(source), blobs)
+    assert taken.empty == ("data/raw", "output/deep")
+    assert taken.digest != before.digest
+    assert load(taken.digest, blobs).empty == taken.empty
+    checkout(load(taken.digest, blobs), blobs, str(tmp_path / "work"))
+    folders = {str(path.relative_to(tmp_path / "work")) for path in (tmp_path / "work").rglob("*")}
+    assert folders == {"a.py", ".gitignore", "data", "data/raw", "output", "output/deep"}
+
+
 def test_the_digest_is_about_content_alone(source: Path, blobs: Blobs, tmp_path: Path) -> None:
     plant(source, "a.py", "pkg/b.py")
     first = take(str(source), blobs)
@@ -282,6 +297,8 @@ def test_a_forged_list_cannot_lead_outside(blobs: Blobs, tmp_path: Path) -> None
         )
         with pytest.raises(Invalid):
             checkout(Snapshot("", entries), blobs, str(tmp_path / "inner" / "work"))
+        with pytest.raises(Invalid):
+            checkout(Snapshot("", entries[:1], empty=(path,)), blobs, str(tmp_path / "inner" / "w"))
     assert not list(tmp_path.rglob("evil"))
 
 

@@ -2,7 +2,8 @@
 
 `plan` says what would be taken and why the rest wouldn't; `take` stores it; `checkout` lays it out
 again, exactly. The list itself is a blob, named by its digest, so two snapshots with the same files
-are one. What is left out is decided in ignored.py; file contents are blobs.py's.
+are one. Folders without any such file are listed by name: programs expect to write into them. What
+is left out is decided in ignored.py; file contents are blobs.py's.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ class Snapshot(NamedTuple):
     digest: str
     entries: tuple[SnapshotEntry, ...]
     left_out: tuple[LeftOut, ...] = ()  # known to whoever took it; not part of the digest
+    empty: tuple[str, ...] = ()  # folders in which nothing of it lies, sorted
 
     @property
     def size_bytes(self) -> int:
@@ -86,6 +88,7 @@ class Plan(NamedTuple):
     files: tuple[Found, ...]
     left_out: tuple[LeftOut, ...]
     ignore_file: str  # where to write what else shall be left out
+    empty: tuple[str, ...] = ()
 
     @property
     def size_bytes(self) -> int:
@@ -111,7 +114,8 @@ def plan(folder: str, *, home: str | None = None, limit_files: int | None = None
     finally:
         os.close(root)
     files.sort(key=lambda found: found.path)
-    return Plan(tuple(files), tuple(sorted(sorting.left_out)), rules.file_name)
+    empty = _empty(sorting.entered, files)
+    return Plan(tuple(files), tuple(sorted(sorting.left_out)), rules.file_name, empty)
 
 
 def take(
@@ -147,12 +151,12 @@ def take(
                 done += found.stat.st_size
                 if progress is not None:
                     progress(done, total, found.path)
-            description = _described(entries)
+            description = _described(entries, planned.empty)
             digest = batch.put_bytes(description).sha256
     finally:
         os.close(root)
     unchanged.save()
-    return Snapshot(digest, tuple(entries), planned.left_out + tuple(gone))
+    return Snapshot(digest, tuple(entries), planned.left_out + tuple(gone), planned.empty)
 
 
 def load(digest: str, blobs: Blobs) -> Snapshot:
@@ -164,9 +168,10 @@ def load(digest: str, blobs: Blobs) -> Snapshot:
     try:
         data: dict[str, Any] = json.loads(description)
         entries = tuple(SnapshotEntry(*item) for item in data["files"])
+        empty = tuple(str(path) for path in data.get("empty", ()))
     except (ValueError, KeyError, TypeError) as error:
         raise Corrupt(f"blob {digest[:12]} isn't the list of a snapshot: {error!r}") from None
-    return Snapshot(digest, entries)
+    return Snapshot(digest, entries, empty=empty)
 
 
 def told(left_out: Iterable[LeftOut]) -> tuple[str, ...]:
@@ -209,6 +214,8 @@ def checkout(snapshot: Snapshot, blobs: Blobs, target: str) -> None:
             # Links last, so that no file is written while one could lead elsewhere.
             for entry in sorted(snapshot.entries, key=lambda entry: entry.is_link):
                 _laid_out(root, entry, blobs)
+            for path in snapshot.empty:
+                os.close(make_folders(root, path.split("/")))
         finally:
             os.close(root)
         os.rename(partial, target)
@@ -236,6 +243,7 @@ class _Sorting:
         self._rules = rules
         self._home = home
         self.left_out: list[LeftOut] = []
+        self.entered: list[tuple[str, ...]] = []
 
     def enter(self, names: tuple[str, ...], folder: int) -> bool:
         if names:
@@ -247,6 +255,7 @@ class _Sorting:
             if reason is not None:
                 self.left_out.append(LeftOut("/".join(names) + "/", reason))
                 return False
+            self.entered.append(names)
         self._rules.enter(names, folder)
         return True
 
@@ -261,6 +270,17 @@ class _Sorting:
         if reason is not None:
             self.left_out.append(LeftOut(found.path, reason))
         return reason is None
+
+
+def _empty(entered: Iterable[tuple[str, ...]], files: Iterable[Found]) -> tuple[str, ...]:
+    """The deepest folders below which no file is taken."""
+    needed = {found.names[:depth] for found in files for depth in range(1, len(found.names))}
+    empty = []
+    for names in sorted(entered, key=len, reverse=True):
+        if names not in needed:
+            empty.append("/".join(names))
+            needed.update(names[:depth] for depth in range(1, len(names)))
+    return tuple(sorted(empty))
 
 
 def _why_not_link(root: int, found: Found) -> str | None:
@@ -327,13 +347,15 @@ def _moment(found: os.stat_result) -> tuple[int, int, int]:
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def _described(entries: list[SnapshotEntry]) -> bytes:
-    data = {"format": FORMAT, "files": [list(entry) for entry in entries]}
+def _described(entries: list[SnapshotEntry], empty: tuple[str, ...]) -> bytes:
+    data: dict[str, Any] = {"format": FORMAT, "files": [list(entry) for entry in entries]}
+    if empty:  # else the list is as it was before there was this field: the same digest
+        data["empty"] = list(empty)
     return json.dumps(data, separators=(",", ":")).encode("ascii")
 
 
 def _check_limits(planned: Plan, folder: str, limit_bytes: int, limit_files: int) -> None:
-    files, size_bytes = len(planned.files), planned.size_bytes
+    files, size_bytes = len(planned.files) + len(planned.empty), planned.size_bytes
     if files <= limit_files and size_bytes <= limit_bytes:
         return
     largest = ", ".join(_largest(planned, by_bytes=size_bytes > limit_bytes))
