@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,6 +62,17 @@ class TestLocal(ExecutorContract):
         assert Path(f"/proc/{supervisor.pid}").exists()
         executor.reap()
         assert not Path(f"/proc/{supervisor.pid}").exists()
+
+    def test_force_waits_for_a_supervisor_that_does_not_listen_yet(
+        self, executor: LocalExecutor, folder_of: Callable[..., RunFolder]
+    ) -> None:
+        """It has nothing to kill, and everything to start: its run would go on."""
+        folder = folder_of(python(PAUSE))
+        starting = [*python(PAUSE), "outlast/supervisor/__main__.py", folder.path]
+        with subprocess.Popen(starting) as supervisor:
+            assert not executor.stop(folder, "cancel", force=True)
+            supervisor.kill()
+        assert executor.stop(folder, "cancel", force=True)
 
     def test_in_a_unit_a_run_gets_a_scope_of_its_own(
         self,

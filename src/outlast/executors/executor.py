@@ -51,8 +51,8 @@ class Executor(Protocol):
         """Ask the supervisor to end the run; True once it took the request.
 
         With `force`, grace is left out, and when no supervisor answers the run's own processes are
-        killed; then True means that there is nothing left to kill. The outcome is learnt from the
-        journals, not from here.
+        killed; then True means that there is nothing left to kill, and no supervisor that could
+        start anything. The outcome is learnt from the journals, not from here.
         """
 
     def remains(self, folder: RunFolder) -> list[int]:

@@ -98,7 +98,8 @@ class LocalExecutor:
         try:
             control.ask(folder, request, timeout_s=_ANSWER_S)
         except Unreachable:
-            return force and self._kill(folder)
+            # A supervisor that doesn't listen yet has nothing to kill, and everything to start.
+            return force and self._kill(folder) and not supervisors_of(folder)
         return True
 
     def remains(self, folder: RunFolder) -> list[int]:
