@@ -23,6 +23,8 @@ from outlast.sdk.shown import Shown
 TWICE_S = 2.0
 # A run that starts within this time needn't say what it waits for.
 START_S = 1.0
+# A press that comes right before a system call that waits is noticed after so long at the latest.
+LOOK_S = 0.2
 # When nothing is printed for so long, it is told once what the run waits for.
 QUIET_S = 5.0
 STARTED = frozenset(("Running", "Finalizing", "Completed", "Failed", "Canceled"))
@@ -154,9 +156,14 @@ class Presses:
         self._before = signal.getsignal(signal.SIGINT)
         if self._before is signal.default_int_handler:  # a shell's background job ignores it
             signal.signal(signal.SIGINT, self._pressed)
+            # Python notes a signal and calls its handler later: not while a call waits that was
+            # begun in between. An alarm that means nothing makes such a call let Python look.
+            signal.signal(signal.SIGALRM, lambda _number, _frame: None)
+            signal.setitimer(signal.ITIMER_REAL, LOOK_S, LOOK_S)
         return self
 
     def __exit__(self, *_error: object) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGINT, self._before)
 
     def _pressed(self, _number: int, _frame: FrameType | None) -> None:
