@@ -5,9 +5,21 @@ Whatever a script authenticates with is accepted and not used.
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional
+import time
+from importlib import import_module
+from typing import Any, Dict, NamedTuple, Optional
 
 from outlast.azureml import reach
+from outlast.azureml.exceptions import UserErrorException
+
+TOKEN_LASTS_S = 24 * 3600
+
+
+class AccessToken(NamedTuple):
+    """A token, and the time (seconds since 1970) until which it is sure to be taken."""
+
+    token: str
+    expires_on: int
 
 
 class InteractiveLoginAuthentication:
@@ -22,6 +34,20 @@ class InteractiveLoginAuthentication:
     def get_authentication_header(self) -> Dict[str, str]:
         """The header that the workspace's server takes."""
         return {"Authorization": f"Bearer {self._token()}"}
+
+    def get_token(self, *scopes: str, **kwargs: Any) -> AccessToken:
+        """The workspace's token, whatever it is asked for."""
+        return AccessToken(self._token(), int(time.time()) + TOKEN_LASTS_S)
+
+    def signed_session(self, session: Any = None) -> Any:
+        """A session of `requests` with that header. Raises UserErrorException without requests."""
+        if session is None:
+            try:
+                session = import_module("requests").Session()
+            except ModuleNotFoundError:
+                raise UserErrorException("signed_session() needs: pip install requests") from None
+        session.headers.update(self.get_authentication_header())
+        return session
 
     def _token(self) -> str:
         return reach.workspace().connection.address.token

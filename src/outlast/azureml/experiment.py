@@ -9,12 +9,13 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional
 
 from outlast.azureml import listing
 from outlast.azureml.exceptions import UserErrorException, of, translated
+from outlast.azureml.portal import Portal
 from outlast.azureml.run import Run, ScriptRun, of_native
 from outlast.errors import Invalid
 from outlast.ids import check_name
 
 
-class Experiment:
+class Experiment(Portal):
     """The runs of one name in a workspace."""
 
     def __init__(self, workspace: Any, name: str, **kwargs: Any) -> None:

@@ -10,6 +10,7 @@ import os
 import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, NoReturn, Optional
+from urllib.parse import quote
 
 from outlast.azureml import listing, reach
 from outlast.azureml.exceptions import (
@@ -151,6 +152,26 @@ class Model:
     @property
     def model_framework_version(self) -> Optional[str]:
         return self.properties.get("framework_version")
+
+    @property
+    def url(self) -> str:
+        """Where the server tells of it."""
+        address = self.workspace._client().connection.address.url
+        return f"{address}/api/models/{quote(self.name, safe='')}/versions/{self.version}"
+
+    @property
+    def mime_type(self) -> str:
+        return "application/x-python"
+
+    def get_sas_urls(self) -> Dict[str, str]:
+        """{file: its address}; whoever fetches it shows the workspace's token."""
+        paths = [str(entry["path"]) for entry in self._native.files]
+        return {path: f"{self.url}/files/{quote(path)}" for path in paths}
+
+    @staticmethod
+    def deserialize(workspace: Any, model_payload: Mapping[str, Any]) -> Model:
+        """The model that serialize() told of. Raises ModelNotFoundException without one."""
+        return Model(workspace, id=str(model_payload["id"]))
 
     def serialize(self) -> Dict[str, Any]:
         """Its facts as JSON values."""
@@ -302,6 +323,14 @@ class Model:
     ) -> NoReturn:  # fmt: skip
         """Refused: raises UserErrorException, which says what is nearest."""
         raise _refused("package")
+
+    @staticmethod
+    def profile(
+        workspace: Any, profile_name: str, models: Any, inference_config: Any, input_dataset: Any,
+        cpu: Any = None, memory_in_gb: Any = None, description: Optional[str] = None,
+    ) -> NoReturn:  # fmt: skip
+        """Refused: raises UserErrorException, which says what is nearest."""
+        raise _refused("profile")
 
 
 def texts(tags: Any) -> Dict[str, Optional[str]]:

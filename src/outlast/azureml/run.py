@@ -11,7 +11,7 @@ import os
 from types import TracebackType
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Type
 
-from outlast.azureml import details, listing, metrics, waiting
+from outlast.azureml import details, keyvault, listing, metrics, reach, waiting
 from outlast.azureml.exceptions import (
     ActivityFailedException,
     RunEnvironmentException,
@@ -24,6 +24,7 @@ from outlast.azureml.logging_calls import LoggingCalls
 from outlast.azureml.model import Model, own_properties
 from outlast.azureml.model import texts as model_tags
 from outlast.azureml.names import load
+from outlast.azureml.portal import Portal
 from outlast.errors import NotFound
 from outlast.ids import new_run_id
 from outlast.run import logged
@@ -34,7 +35,7 @@ from outlast.runtime import current
 DESCRIPTION_TAG = "mlflow.note.content"
 
 
-class Run(LoggingCalls, FileCalls):
+class Run(LoggingCalls, FileCalls, Portal):
     """One run. Get it by `Run.get_context()`, `experiment.start_logging()` or `.submit(…)`."""
 
     def __init__(self, experiment: Any, run_id: str, outputs: Any = None, **kwargs: Any) -> None:
@@ -87,6 +88,16 @@ class Run(LoggingCalls, FileCalls):
     def get(workspace: Any, run_id: str) -> Run:
         """The run of this id. Raises ServiceException without one."""
         return _of_id(workspace, run_id)
+
+    @staticmethod
+    def list_by_compute(
+        compute: Any, type: Optional[str] = None, tags: Any = None, properties: Any = None,
+        status: Optional[str] = None,
+    ) -> Iterator[Run]:  # fmt: skip
+        """The runs that are or were on this compute target, newest first."""
+        target = {"azureml.target": compute.name, **dict(properties or {})}
+        for experiment in compute.workspace.experiments.values():
+            yield from experiment.get_runs(type, tags, target, True, _status=status)
 
     @staticmethod
     def list(
@@ -402,7 +413,7 @@ class Run(LoggingCalls, FileCalls):
         if native is not None:
             self._end(lambda native: native.__exit__(kind, error, trace))
 
-    # --- code, models, environment ---
+    # --- code, models, environment, secrets ---
 
     def get_snapshot_id(self) -> str:
         """The digest of the code that it runs on. Raises ServiceException without a snapshot."""
@@ -448,16 +459,22 @@ class Run(LoggingCalls, FileCalls):
         return Environment._of_spec(self._spec().get("environment") or {})
 
     def get_secret(self, name: str) -> str:
-        """The environment variable of this name; there is no Key Vault."""
-        if name not in os.environ:
+        """The environment variable of this name, else the secret in the workspace's Keyvault."""
+        found = self.get_secrets([name])[name]
+        if found is None:
             raise UserErrorException(
-                f"secret {name!r}: there is no Key Vault; set the environment variable {name}"
+                f"secret {name!r}: there is none; set the environment variable {name}, or call "
+                f"ws.get_default_keyvault().set_secret({name!r}, …)"
             )
-        return os.environ[name]
+        return found
 
     def get_secrets(self, secrets: List[str]) -> Dict[str, Optional[str]]:
-        """The environment variables of these names, None for one that isn't set."""
-        return {name: os.environ.get(name) for name in secrets}
+        """The values of these names, as get_secret finds them; None for one that isn't there."""
+        folder = os.path.join(self._where() or reach.default_folder(), keyvault.FOLDER)
+        return {
+            name: os.environ[name] if name in os.environ else keyvault.value_in(folder, name)
+            for name in secrets
+        }
 
 
 class ScriptRun(Run):

@@ -9,18 +9,28 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping as MappingOf
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, NamedTuple, Optional
 
 from outlast.azureml import reach
 from outlast.azureml.exceptions import UserErrorException, WorkspaceException, translated
 
 if TYPE_CHECKING:
     from outlast.azureml.experiment import Experiment
+    from outlast.azureml.keyvault import Keyvault
     from outlast.azureml.run import Run
     from outlast.sdk.workspace import Workspace as Client
 
 NO_SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 CONFIG_PLACES = ("config.json", ".azureml/config.json", "aml_config/config.json")
+
+
+class ServiceContext(NamedTuple):
+    """What a workspace is called, in the words of its web services."""
+
+    subscription_id: str
+    resource_group_name: str
+    workspace_name: str
+    workspace_id: str
 
 
 class Workspace:
@@ -244,6 +254,37 @@ class Workspace:
     def compute_targets(self) -> Mapping[str, Any]:
         """Its compute targets by name."""
         return _Targets(self)
+
+    @property
+    def webservices(self) -> Dict[str, Any]:
+        """None: Outlast serves no models."""
+        return {}
+
+    @property
+    def images(self) -> Dict[str, Any]:
+        """None: Outlast builds no container images."""
+        return {}
+
+    @property
+    def linked_services(self) -> List[Any]:
+        """None: there are no services of Azure's beside it."""
+        return []
+
+    @property
+    def private_endpoints(self) -> Dict[str, Any]:
+        """None: the server listens where its settings say."""
+        return {}
+
+    def get_default_keyvault(self) -> Keyvault:
+        """The workspace's secrets."""
+        from outlast.azureml.keyvault import Keyvault
+
+        return Keyvault(self)
+
+    @property
+    def service_context(self) -> ServiceContext:
+        """Its names, as a script may ask for them one by one."""
+        return ServiceContext(self.subscription_id, self.resource_group, self.name, self.name)
 
     def delete(self, delete_dependent_resources: bool = False, no_wait: bool = False) -> None:
         """Never done by a script."""
