@@ -13,13 +13,23 @@ from pathlib import Path
 from typing import Any
 
 from outlast.run import events as ev
-from outlast.run.spec import Limits, Output, Policy, Resources, RunSpec, Source, Terminal
+from outlast.run.spec import (
+    Distributed,
+    Limits,
+    Output,
+    Policy,
+    Resources,
+    RunSpec,
+    Source,
+    Terminal,
+)
 from outlast.run.state import replay
 from outlast.why.building import Building
 from outlast.why.evidence import Evidence, Wish
 from outlast.why.explain import explain
 from outlast.why.place import Amounts, QueuePlace
 from outlast.why.processes import ProcessSeen
+from outlast.why.ranks import RanksSeen
 from outlast.why.story import Told
 from outlast.why.surroundings import LastMetric, Stray
 
@@ -306,6 +316,11 @@ def _failing() -> dict[str, Evidence]:
     died = [*queued(), *started()]
     return {
         "exit_code": scene(failed(3), now_s=20, tail=LINES),
+        "rank_failed": scene(
+            failed(3), now_s=20, spec=SPEC._replace(distributed=Distributed(2, 2, "torch")),
+            tail=b"[rank 0] epoch 1\n[rank 1] no such shard\n[rank 0] waiting for rank 1\n",
+            ranks=RanksSeen(4, 1, 3),
+        ),
         "exit_code.shell": scene(failed(137), now_s=20, tail=b"train.sh: line 3: 4711 Killed\n"),
         "python_exception": scene(
             failed(), now_s=20, tail=traceback("ValueError: the batch is empty")

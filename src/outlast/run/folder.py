@@ -13,6 +13,7 @@ DECISIONS = "decisions"  # records, written by the server
 OUTPUT = "output"  # bytes: stdout and stderr of the job, in the order written
 TIMING = "timing"  # records: when which offset of a session's output was reached, and its sizes
 ENVIRONMENT = "environment"  # bytes: how the environment of a run was built
+TRIALS = "trials"  # records: what a sweep has tried, written by its program (see run.trials)
 COMMANDS = "commands"  # records: the commands of a session, as its shell told them
 LOGGED_PREFIX = "logged."  # records, one journal for each process of the script that logs
 
@@ -23,6 +24,7 @@ MANIFEST = "manifest.json"
 
 # Others.
 ENVIRONMENT_STATE = "environment.json"  # where the build of its environment stands; replaced
+RANKS = "ranks.json"  # the ranks of a distributed run, and which failed first; replaced
 LAUNCH = "launch.json"  # 0600: real environment and command of the next attempt; gone at the end
 LEASE = "lease"  # its mtime is the supervisor's heartbeat
 SOCKET = "control.sock"

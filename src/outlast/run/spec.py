@@ -15,12 +15,16 @@ from outlast.run import environment
 
 FORMAT = 1
 # command: a job. interactive: a notebook or script that logs. session: a terminal. tunnel: a byte
-# stream, to an `sshd -i`.
-KINDS = ("command", "interactive", "session", "tunnel")
+# stream, to an `sshd -i`. sweep: a program of ours that submits and follows the runs below it.
+KINDS = ("command", "interactive", "session", "tunnel", "sweep")
 SOURCE_KINDS = ("in_place", "snapshot")
 LEFTOVERS = ("wait", "terminate", "fail")
 ON_LOGGED_ERROR = ("ignore", "warn", "fail")
 RETRY_ON = ("lost", "failed")
+# How a rank is told who it is: by torch.distributed's variables always, by Open MPI's as well, or
+# by TF_CONFIG. "" = no ranks: the command is started once, as it is.
+RANKS = ("", "torch", "mpi", "tensorflow")
+MAX_RANKS = 256
 
 MAX_OUTPUTS = 1_000
 # 30 days, the default of ScriptRunConfig in Azure ML: a limit always exists.
@@ -50,6 +54,20 @@ class Resources(NamedTuple):
     cpus: float = 1.0
     memory_bytes: int = 0
     gpus: int = 0
+
+
+class Distributed(NamedTuple):
+    """Ranks: the command is started so many times at once, each time told who it is."""
+
+    nodes: int = 1
+    processes_per_node: int = 1
+    kind: str = ""  # one of RANKS; with more than one process "" becomes "torch"
+    parameter_servers: int = 0  # of tensorflow, beside nodes x processes_per_node workers
+
+    @property
+    def workers(self) -> int:
+        """How many ranks compute."""
+        return self.nodes * self.processes_per_node
 
 
 class Limits(NamedTuple):
@@ -98,8 +116,12 @@ class RunSpec(NamedTuple):
     variables: Mapping[str, Optional[str]] = {}  # asked-for variables; None = set, but not shown
     parameters: Mapping[str, Any] = {}
     outputs: Tuple[Output, ...] = ()
-    resources: Resources = Resources()
+    inputs: Mapping[str, Any] = {}  # datasets that the run reads; run.dataset.Input, plain
+    deliveries: Mapping[str, Any] = {}  # folders that go to datastores; run.dataset.Delivery, plain
+    resources: Resources = Resources()  # on a compute target: its nodes' shares
     executor: str = "local"
+    target: str = ""  # the compute target on which it waits for nodes; "" = this machine as a whole
+    distributed: Distributed = Distributed()
     terminal: Optional[Terminal] = None  # of a session
     limits: Limits = Limits()
     policy: Policy = Policy()
@@ -265,6 +287,37 @@ def _outputs(field: str, value: Any) -> Tuple[Output, ...]:
     return tuple(outputs)
 
 
+def _distributed(field: str, value: Any) -> Distributed:
+    asked: Distributed = _DISTRIBUTED(field, value)
+    if asked.parameter_servers and asked.kind != "tensorflow":
+        remedy = "only kind tensorflow has them"
+        raise Invalid.field(f"{field}.parameter_servers", asked.parameter_servers, remedy)
+    ranks = asked.workers + asked.parameter_servers
+    if ranks > MAX_RANKS:
+        raise Invalid.field(field, ranks, f"start at most {MAX_RANKS} processes")
+    return asked._replace(kind=asked.kind or "torch") if ranks > 1 else asked
+
+
+_DISTRIBUTED = _part(
+    Distributed,
+    {
+        "nodes": _number(1, whole=True, maximum=MAX_RANKS),
+        "processes_per_node": _number(1, whole=True, maximum=MAX_RANKS),
+        "kind": _choice(RANKS),
+        "parameter_servers": _number(0, whole=True, maximum=MAX_RANKS),
+    },
+)
+
+
+def _datasets(field: str, value: Any) -> Dict[str, Any]:
+    if value == {}:
+        return {}
+    from outlast.run import dataset  # what few runs have, and a supervisor's start needn't pay
+
+    read = dataset.inputs if field == "inputs" else dataset.deliveries
+    return {name: given.to_dict() for name, given in read(field, value).items()}
+
+
 _OUTPUT = _part(Output, {"path": _text, "check": _texts, "is_required": _flag})
 _RUN_IDS = lambda field, value: tuple(check_run_id(item) for item in _texts(field, value))  # noqa: E731
 
@@ -289,6 +342,8 @@ _READERS: Dict[str, Callable[[str, Any], Any]] = {
     "variables": _mapping(_maybe(_text)),
     "parameters": _mapping(_json),
     "outputs": _outputs,
+    "inputs": _datasets,
+    "deliveries": _datasets,
     "resources": _part(
         Resources,
         {
@@ -298,6 +353,8 @@ _READERS: Dict[str, Callable[[str, Any], Any]] = {
         },
     ),
     "executor": _named,
+    "target": lambda field, value: "" if value == "" else _named(field, value),
+    "distributed": _distributed,
     "terminal": _maybe(
         _part(
             Terminal,

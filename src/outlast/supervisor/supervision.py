@@ -160,6 +160,10 @@ class Supervision:
         self.output_offset = _size(self.folder.file(names.OUTPUT))
         environ = {**self.channel.variables(), **self.environ}
         try:
+            if self.spec.distributed.kind:
+                from outlast.supervisor import ranked  # few runs have ranks
+
+                launch = ranked.started_by(launch, environ, self.folder, self.attempt)
             pid = self.channel.start(launch, environ, cgroup_procs=self.limits.make_cgroup())
         except command.CannotStart as error:
             self.fail_to_start(error.reason, error.message, error.exit_code)

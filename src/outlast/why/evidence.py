@@ -23,10 +23,11 @@ from outlast.run.logged import NON_FINITE
 from outlast.run.spec import RunSpec
 from outlast.run.state import ACTIVE, RunState
 from outlast.units import NS_PER_S
-from outlast.why import building, output, processes, stacks, story, surroundings
+from outlast.why import building, output, processes, ranks, stacks, story, surroundings
 from outlast.why.building import Building
 from outlast.why.place import QueuePlace
 from outlast.why.processes import ProcessSeen
+from outlast.why.ranks import RanksSeen
 from outlast.why.story import Told
 from outlast.why.surroundings import LastMetric, Stray
 
@@ -77,6 +78,7 @@ class Evidence:
     strays: tuple[Stray, ...] = ()
     near_commands: tuple[str, ...] = ()
     build: Building | None = None  # of its environment
+    ranks: RanksSeen | None = None  # of a distributed run
     registrations: tuple[Wish, ...] = ()  # that wait
     notes: tuple[str, ...] = ()  # of the server
     unread: tuple[str, ...] = ()  # what couldn't be read, and why
@@ -87,10 +89,13 @@ class Evidence:
 
     @cached_property
     def lines(self) -> tuple[output.Line, ...]:
-        """The last lines that this attempt printed."""
+        """The last lines that this attempt printed; of ranks, that of the one that failed first."""
         started = self.last(ev.Started)
         begun = started.event.output_offset if started else 0
-        return output.read_lines(self.output_tail, self.output_tail_offset, begun)
+        lines = output.read_lines(self.output_tail, self.output_tail_offset, begun)
+        if self.ranks is not None and self.ranks.failed >= 0:
+            return output.lines_of_rank(lines, self.ranks.failed)
+        return lines
 
     @cached_property
     def traceback(self) -> output.Traceback | None:
@@ -159,6 +164,7 @@ class Evidence:
         data["supervisor"] = _seen_to_dict(self.supervisor) if self.supervisor else None
         data["queue"] = self.queue.to_dict() if self.queue else None
         data["build"] = self.build._asdict() if self.build else None
+        data["ranks"] = self.ranks._asdict() if self.ranks else None
         data["registrations"] = [wish._asdict() for wish in self.registrations]
         data["strays"] = [stray._asdict() for stray in self.strays]
         kept = ("now_ns", "free_disk_bytes")  # where 0 isn't the same as nothing
@@ -184,6 +190,8 @@ class Evidence:
         values["python_stacks"] = tuple((pid, text) for pid, text in data.get("python_stacks", ()))
         if "build" in data:
             values["build"] = Building(**data["build"])
+        if "ranks" in data:
+            values["ranks"] = RanksSeen(**data["ranks"])
         for name in ("near_commands", "notes", "unread"):
             values[name] = tuple(data.get(name, ()))
         return cls(**values)
@@ -258,6 +266,7 @@ def gather(
         boot_id=process.boot_id(),
         queue=queue,
         build=building.look(folder, state.attempt) if spec.environment else None,
+        ranks=ranks.look(folder, state.attempt) if spec.distributed.kind else None,
         registrations=tuple(registrations),
         notes=tuple(notes),
         unread=(*unread, *problem),

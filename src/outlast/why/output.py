@@ -58,6 +58,12 @@ def read_lines(tail: bytes, tail_offset: int, from_offset: int = 0) -> tuple[Lin
     return tuple(lines)
 
 
+def lines_of_rank(lines: Sequence[Line], rank: int) -> tuple[Line, ...]:
+    """Those that this rank printed; all, where none says that it is a rank's."""
+    own = tuple(line for line in lines if line.text.startswith(f"[rank {rank}] "))
+    return own or tuple(lines)
+
+
 _BEGIN = re.compile(
     r"^(?P<prefix>.*?)(?:Exception Group )?Traceback \(most recent call last\):\s*$"
 )

@@ -8,7 +8,7 @@ from outlast.run.state import FAILED
 from outlast.run.verdict import signal_name
 from outlast.why.evidence import Evidence
 from outlast.why.finding import Finding
-from outlast.why.rules import python_exception
+from outlast.why.rules import python_exception, rank_failed
 from outlast.why.wording import ending_fact, last_words
 
 RANK = 30
@@ -28,6 +28,8 @@ def rule(evidence: Evidence) -> Finding | None:
         return None
     if python_exception.rule(evidence) or python_exception.is_told_closer(evidence):
         return None  # they say the deeper reason, and the headline adds the code
+    if rank_failed.rule(evidence):
+        return None
     code = state.exit_code
     meaning = MEANINGS.get(code or 0, "")
     if code is not None and 128 < code <= 128 + 64:
