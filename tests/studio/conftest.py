@@ -12,8 +12,10 @@ from tests.server.running import Server, running
 from tests.studio.browser import Watched, launch, program, watched
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Of this module alone: while Playwright runs, its thread has an event loop of Playwright's,
+    and whatever test comes next could have none of its own."""
     if program() is None:
         pytest.skip("no browser: install Debian's package chromium")
     if Studio().index is None:
