@@ -20,6 +20,7 @@ _HOMES: Dict[str, str] = {
     "start_logging": "outlast.runtime",
     "run": "outlast.runtime",
     "submit": "outlast.sdk.submit",
+    "sweep": "outlast.sweeps.asking",
     "get_run": "outlast.sdk.workspace",
     "runs": "outlast.sdk.workspace",
     "Workspace": "outlast.sdk.workspace",
@@ -36,7 +37,12 @@ _HOMES: Dict[str, str] = {
     "RunFailed": "outlast.errors",
 }
 # Public names that are modules.
-_ROOMS: Dict[str, str] = {"models": "outlast.sdk.models"}
+_ROOMS: Dict[str, str] = {
+    "datasets": "outlast.sdk.datasets",
+    "datastores": "outlast.sdk.datastores",
+    "models": "outlast.sdk.models",
+    "sweeps": "outlast.sweeps",
+}
 __all__ = ["__version__", *_HOMES, *_ROOMS]
 
 if not os.path.isdir(os.path.join(os.path.dirname(__file__), "sdk")):

@@ -50,8 +50,9 @@ TOWERS = {
         "artifacts",
         "units",
     },
-    "azureml": {"errors", "ids", "journal", "run", "runtime", "sdk"},
-    "cli": {*FLOORS, "sdk", "azureml"},
+    "sweeps": {"errors", "ids", "units", "journal", "run", "runtime", "sdk", "transport"},
+    "azureml": {"datasets", "errors", "ids", "journal", "run", "runtime", "sdk", "sweeps"},
+    "cli": {*FLOORS, "sdk", "sweeps", "azureml"},
     "demo": {"runtime"},
 }
 # Python >= 3.8 and the standard library alone: they travel to nodes and into jobs.

@@ -32,6 +32,7 @@ from outlast.why.processes import ProcessSeen
 from outlast.why.ranks import RanksSeen
 from outlast.why.story import Told
 from outlast.why.surroundings import LastMetric, Stray
+from outlast.why.sweeping import SweepSeen
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "why"
 S = 1_000_000_000
@@ -268,7 +269,10 @@ def _working() -> dict[str, Evidence]:
         "python_buffered": scene(running(), now_s=200, spec=quiet, processes=(MAIN,)),
         "supervisor_killed": scene(lost, now_s=200, **seen),
         "nan_metric": scene(
+    sweep = SPEC._replace(kind="sweep", resources=Resources(0, 0, 0))
+    trials = SweepSeen(20, 3, 1, 1, 4, "loss", 0.12, 2, "7k3m9qxw2a_2", "", at(197), 1836)
             running(), now_s=200, last_metric=LastMetric("loss", float("nan"), 120, at(196)), **seen
+        "sweep": scene(running(), now_s=200, spec=sweep, sweep=trials),
         ),
         "disk_low": scene(running(), now_s=200, **{**seen, "free_disk_bytes": 312_000_000}),
         "unread": scene(running(), now_s=200, **seen, unread=("its output can't be read: denied",)),

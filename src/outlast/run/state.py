@@ -535,8 +535,10 @@ def _over(
 
 
 def _may_retry(state: RunState, cause: str) -> bool:
-    if state.attempt >= state.max_attempts or state.kind != "command":
+    if state.attempt >= state.max_attempts or state.kind not in ("command", "sweep"):
         return False
+    if state.kind == "sweep" and cause in ("signal", "memory"):
+        return True  # its program was killed: the next one goes on where its journal ends
     if cause in ("lost", "launch_failed"):
         return "lost" in state.retry_on
     is_listed = state.exit_code is not None and state.exit_code in state.retry_exit_codes

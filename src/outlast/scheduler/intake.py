@@ -106,6 +106,30 @@ class Intake:
         """What the supervisor would refuse later is refused now; and one thing has one name."""
         folder = os.path.join(self._runs_folder, spec.id)
         is_snapshot = spec.source is not None and spec.source.kind == "snapshot"
+    def _placed(self, spec: RunSpec) -> RunSpec:
+        """The spec with what its nodes hold of this machine, where it is for a compute target."""
+        if spec.target in ("", compute.LOCAL):
+            return spec._replace(target="")
+        if spec.kind == "sweep":
+            raise Invalid.field("target", spec.target, "name the target of its trials instead")
+        try:
+            with self._database.read() as connection:
+                target = compute.get(connection, spec.target)
+        except NotFound as error:
+            raise Invalid.field("target", spec.target, error.message) from None
+        if spec.kind == "session":
+            _check_place(target)
+            return spec
+        if spec.resources not in (Resources(), Resources(0.0)):
+            remedy = f"a run on {target.name} has its nodes' shares; leave resources out"
+            raise Invalid.field("resources", tuple(spec.resources), remedy)
+        nodes = spec.distributed.nodes
+        if nodes > target.max_nodes:
+            remedy = f"{target.name} has at most {target.max_nodes}"
+            raise Invalid.field("distributed.nodes", nodes, remedy)
+        node = pools.cut(target.node, target.max_nodes, self._slots.totals).node
+        return spec._replace(resources=pools.wanted(node, nodes, self._slots.totals))
+
         work = os.path.join(folder, WORK) if is_snapshot else launch.folder
         named: dict[str, int] = {}
         for index, output in enumerate(spec.outputs):
@@ -171,8 +195,14 @@ def _kept(spec: RunSpec, environ: Mapping[str, str] | None) -> Launch:
     environ = _plain_environ() if environ is None else environ
     if spec.kind == "interactive":
         raise Conflict(f"run {spec.id} was interactive: only its script can begin it again")
+    if spec.kind == "sweep":
+        if any(spec.resources):
+            remedy = "a sweep takes no slots, its trials do"
+            raise Invalid.field("resources", spec.resources, remedy)
+        return
     if spec.kind != "command":
-        raise Conflict(f"{spec.id} is a {spec.kind}: it isn't repeated", hint="outlast shell")
+        hint = "outlast sweep" if spec.kind == "sweep" else "outlast shell"
+        raise Conflict(f"{spec.id} is a {spec.kind}: it isn't repeated", hint=hint)
     asked = {**spec.environment.get("variables", {}), **spec.variables}
     hidden = [name for name, value in asked.items() if value is None and name not in environ]
     starred = [word for word in spec.command if redact.STARS in word]

@@ -51,7 +51,7 @@ THREADS = 8  # for preparing, launching, looking and stopping
 STORING_THREADS = 2
 RETRY_S = 1.0
 HOUSE_KEEPING_S = 60.0
-PRINTING = ("command", "interactive")  # of these the output is kept within its quota here
+PRINTING = ("command", "interactive", "sweep")  # of these the output is kept within its quota here
 Result = TypeVar("Result")
 
 
@@ -419,6 +419,8 @@ class Scheduler:
         for folder in launching.unfinished_deletions(self._runs_folder):
             self._delete(folder)
         store_runs.purge(self._database)
+        if kind == "sweep":
+            await self._cancel_below(run_id)
         all_names = os.listdir(self._runs_folder)
         names, missing = adopt.unfinished(self._database, self._runs_folder)
         for run_id in missing:
@@ -427,6 +429,17 @@ class Scheduler:
 
     async def _take_up(self, run_id: str) -> None:
         """Read a run's folder and do what its state waits for."""
+    async def _cancel_below(self, run_id: str) -> None:
+        """Trials never outlive their sweep, whatever became of the program that led it."""
+
+        def read() -> list[str]:
+            with self._database.read() as connection:
+                return store_runs.unfinished_below(connection, run_id)
+
+        for trial in await self._insist(read):
+            choice = decisions.cancel(now_ns(), "", "its sweep is over")
+            self.spawn(self._scribe.insist(trial, choice))
+
         self._notices.watch(run_id)
         try:
             state = await self._read_first(run_id)

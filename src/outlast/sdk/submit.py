@@ -20,6 +20,7 @@ from outlast.sdk import caller
 from outlast.sdk.environment import Asked, asked_for, shown
 from outlast.sdk.handle import RunHandle
 from outlast.sdk.workspace import Workspace
+from outlast.transport.connection import Connection
 
 __all__ = ["Output", "submit"]
 
@@ -67,7 +68,7 @@ def submit(
     folder = Path(folder).expanduser().absolute()
     if not workspace.url and not folder.is_dir():
         raise Invalid.field("folder", str(folder), "there is no such folder")
-    arguments = _arguments(command, "python" if environment else sys.executable)
+    arguments = words_of(command, "python" if environment else sys.executable)
     wanted = asked_for(environment, workspace)
     spec: dict[str, Any] = {
         "id": id or new_run_id(),
@@ -77,7 +78,7 @@ def submit(
         "source": {"kind": "in_place" if in_place else "snapshot", "folder": str(folder)},
         "variables": redact.variables(variables or {}),
         "parameters": dict(parameters or {}),
-        "outputs": [_output(output) for output in outputs],
+        "outputs": [declared(output) for output in outputs],
         "resources": dict(resources or {}),
         "limits": dict(limits or {}),
         "policy": dict(policy or {}),
@@ -85,7 +86,7 @@ def submit(
         "tags": dict(tags or {}),
         "properties": dict(properties or {}),
         "environment": shown(wanted),
-        "created_by": _user(),
+        "created_by": user(),
         "git": git_facts(folder),
     }
     if parent := parent or os.environ.get("OUTLAST_RUN_ID"):
@@ -97,7 +98,14 @@ def submit(
         "folder": str(folder),
         "umask": caller.umask(),
     }
-    connection = workspace.connection
+    return post(workspace.connection, spec, launch)
+
+
+def post(connection: Connection, spec: dict[str, Any], launch: dict[str, Any]) -> RunHandle:
+    """Ask the server for this run, once however often the way there and back breaks.
+
+    Raises Invalid, Conflict when there is a run of this id, or Unreachable.
+    """
     try:
         row = connection.post("/api/runs", {"spec": spec, "launch": launch}, repeat=True)
     except Conflict as error:
@@ -115,7 +123,8 @@ def _queued(handle: RunHandle, conflict: Conflict) -> dict[str, Any]:
         raise conflict from None
 
 
-def _arguments(command: str | Sequence[Any], python: str) -> list[str]:
+def words_of(command: str | Sequence[Any], python: str) -> list[str]:
+    """The words of a command that was given in any way; a script alone is `python`'s."""
     if isinstance(command, str):
         import shlex
 
@@ -135,13 +144,15 @@ def _arguments(command: str | Sequence[Any], python: str) -> list[str]:
     return words
 
 
-def _output(output: str | Output | Mapping[str, Any]) -> Any:
+def declared(output: str | Output | Mapping[str, Any]) -> Any:
+    """An output as JSON, however it was given."""
     if isinstance(output, Output):
         return {**output._asdict(), "check": list(output.check)}
     return output if isinstance(output, str) else dict(output)
 
 
-def _user() -> str:
+def user() -> str:
+    """Who this process belongs to."""
     import pwd
 
     try:

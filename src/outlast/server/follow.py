@@ -25,7 +25,7 @@ from outlast.server.errors import HttpError
 log = logging.getLogger(__name__)
 
 _LOGGED = re.compile(re.escape(names.LOGGED_PREFIX) + r"[A-Za-z0-9._-]{1,200}")
-RECORDS = frozenset((names.EVENTS, names.DECISIONS))
+RECORDS = frozenset((names.EVENTS, names.DECISIONS, names.TRIALS))
 BYTES = frozenset((names.OUTPUT, names.ENVIRONMENT))
 
 Wake = Callable[[], None]
@@ -46,7 +46,7 @@ def check_journal(name: str) -> str:
     """
     if name in RECORDS or name in BYTES or _LOGGED.fullmatch(name):
         return name
-    known = "events, decisions, output, environment or logged.WRITER"
+    known = "events, decisions, output, environment, trials or logged.WRITER"
     raise NotFound("a run has no such journal", hint=known)
 
 

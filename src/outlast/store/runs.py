@@ -120,6 +120,14 @@ def full(connection: Connection, run_id: str) -> Full:
     )
 
 
+def unfinished_below(connection: Connection, run_id: str) -> list[str]:
+    """The ids of its children that are not over."""
+    query = sa.select(runs.c.id).where(
+        runs.c.parent == run_id, runs.c.status.not_in(sorted(TERMINAL))
+    )
+    return list(connection.execute(query).scalars())
+
+
 def spec_of(connection: Connection, run_id: str) -> RunSpec:
     """Raises NotFound."""
     text = connection.execute(sa.select(runs.c.spec).where(runs.c.id == run_id)).scalar()

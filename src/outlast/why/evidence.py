@@ -23,13 +23,14 @@ from outlast.run.logged import NON_FINITE
 from outlast.run.spec import RunSpec
 from outlast.run.state import ACTIVE, RunState
 from outlast.units import NS_PER_S
-from outlast.why import building, output, processes, ranks, stacks, story, surroundings
+from outlast.why import building, output, processes, ranks, stacks, story, surroundings, sweeping
 from outlast.why.building import Building
 from outlast.why.place import QueuePlace
 from outlast.why.processes import ProcessSeen
 from outlast.why.ranks import RanksSeen
 from outlast.why.story import Told
 from outlast.why.surroundings import LastMetric, Stray
+from outlast.why.sweeping import SweepSeen
 
 # A run that prints and logs nothing and uses no cpu for so long is called silent.
 SILENT_S = 60.0
@@ -80,6 +81,7 @@ class Evidence:
     build: Building | None = None  # of its environment
     ranks: RanksSeen | None = None  # of a distributed run
     registrations: tuple[Wish, ...] = ()  # that wait
+    sweep: SweepSeen | None = None  # of a sweep
     notes: tuple[str, ...] = ()  # of the server
     unread: tuple[str, ...] = ()  # what couldn't be read, and why
 
@@ -146,6 +148,8 @@ class Evidence:
     def is_silent(self) -> bool:
         """Neither a word nor work for SILENT_S, as far as the processes can be seen."""
         is_busy = self.cpu_percent >= BUSY_PERCENT or self.io_bytes_per_s >= BUSY_IO_BYTES_PER_S
+        if self.spec.kind == "sweep":
+            return False  # its trials work
         age_ns = self.now_ns - self.active_ns
         return bool(self.processes) and not is_busy and age_ns >= SILENT_S * NS_PER_S
 
@@ -166,6 +170,7 @@ class Evidence:
         data["build"] = self.build._asdict() if self.build else None
         data["ranks"] = self.ranks._asdict() if self.ranks else None
         data["registrations"] = [wish._asdict() for wish in self.registrations]
+        data["sweep"] = self.sweep._asdict() if self.sweep else None
         data["strays"] = [stray._asdict() for stray in self.strays]
         kept = ("now_ns", "free_disk_bytes")  # where 0 isn't the same as nothing
         return {k: v for k, v in data.items() if v or (k in kept and v is not None)}
@@ -195,6 +200,8 @@ class Evidence:
         for name in ("near_commands", "notes", "unread"):
             values[name] = tuple(data.get(name, ()))
         return cls(**values)
+        if "sweep" in data:
+            values["sweep"] = SweepSeen(**data["sweep"])
 
 
 def _short(data: dict[str, Any], empty: Mapping[str, Any], *kept: str) -> dict[str, Any]:
@@ -270,6 +277,7 @@ def gather(
         registrations=tuple(registrations),
         notes=tuple(notes),
         unread=(*unread, *problem),
+        sweep=sweeping.look(folder) if spec.kind == "sweep" else None,
     )
     found = _with_places(found)
     if state.status in ACTIVE or state.cause == "lost":

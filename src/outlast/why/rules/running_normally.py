@@ -19,8 +19,8 @@ def rule(evidence: Evidence) -> Finding | None:
     state = evidence.state
     if state.status != RUNNING or evidence.is_silent:
         return None
-    if state.kind in ("session", "tunnel"):
-        return None  # see `session_open`
+    if state.kind in ("session", "tunnel") or evidence.sweep is not None:
+        return None  # see `session_open`, `sweep`
     if any(seen.state in "Tt" for seen in evidence.processes):
         return None  # see `stopped`
     limit_s = evidence.spec.limits.max_run_duration_s
