@@ -3,44 +3,33 @@
 uvicorn's protocol with what it lacks: a deadline for headers (without one, a client that sends a
 byte a minute keeps its socket for ever), caps on connections, a grammar without the ambiguities
 that request smuggling lives on, and refusals that reach a client that is still sending. Bodies and
-JSON are `limits`; hosts and tokens are `auth`.
+JSON are `limits`, what a request to upgrade turns into is `websocket`; hosts and tokens are `auth`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import Counter
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 import h11
 from h11._receivebuffer import ReceiveBuffer
 from h11._util import LocalProtocolError
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
-from websockets.frames import Frame
-from websockets.http11 import Request
 
 from outlast.config import Settings
 from outlast.server.answers import encode, secured
 from outlast.server.errors import new_id
-
-log = logging.getLogger(__name__)
+from outlast.server.websocket import WebSocket
 
 MAX_HEADERS = 100
 MAX_HEAD_BYTES = 16 << 10
 # After a refusal the rest of the body is read and thrown away this long, so that the client gets to
 # read the answer: closing a socket with unread bytes resets it, and the answer is lost.
 LINGER_S = 1.0
-# Of one WebSocket, whatever they hold: pings, pieces of messages, messages. A tunnel at full speed
-# has a tenth of it. Who says more is cut off, and so is who asks for answers without reading them.
-MOST_FRAMES_A_SECOND = 10_000
-MOST_UNREAD_BYTES = 1 << 20
-MOST_FRAGMENTS = 1_000  # of one message: each costs fifty bytes, even an empty one
-# Looked at in pieces: a flood of tiny frames is noticed before all that came with it is read.
-FED_BYTES = 32 << 10
 
 
 class Connections:
@@ -170,7 +159,7 @@ class Http(H11Protocol):
         # The socket stays, so it stays counted: the next protocol gives it back.
         if self.is_counted:
             self.is_counted = False
-            counted, ip = self.counted, self.ip
+            leave, ip = partial(self.counted.leave, self.ip), self.ip
             plain = self.transport._transport  # type: ignore[attr-defined]
             self.transport = plain
             upgraded = self.ws_protocol_class
@@ -178,7 +167,7 @@ class Http(H11Protocol):
                 raise AssertionError("WebSockets are always on")
 
             def make(**options: Any) -> WebSocket:
-                return WebSocket(**options, counted=counted, ip=ip)
+                return WebSocket(**options, leave=leave, ip=ip)
 
             self.ws_protocol_class = make  # type: ignore[assignment]
         super().handle_websocket_upgrade(event)
@@ -246,140 +235,3 @@ class Http(H11Protocol):
         lines += [name + b": " + value for name, value in headers]
         self.transport.write(b"\r\n".join([*lines, b"", body]))
         self.linger()
-
-
-class Taker(Protocol):
-    """Who handles a WebSocket's messages as they come."""
-
-    def message(self, message: bytes | str) -> None:
-        """The client said this."""
-
-    def drained(self) -> None:
-        """The socket takes more."""
-
-    def gone(self) -> None:
-        """The socket is closed."""
-
-
-class WebSocket(WebSocketsSansIOProtocol):
-    """One WebSocket, counted as the connection that it was before.
-
-    A route gets it in scope["extensions"]["outlast.socket"]. By `hand_to` it spares each message a
-    queue, a task and two changes of what the loop listens to: half of the time of an echo.
-    """
-
-    def __init__(self, *, counted: Connections, ip: str, **options: Any) -> None:
-        super().__init__(**options)
-        self.counted = counted
-        self.ip = ip
-        self.taker: Taker | None = None
-        self._second, self._frames = 0, 0
-
-    def hand_to(self, taker: Taker) -> None:
-        """From now on messages go to `taker`; first of all those that wait already."""
-        self.taker = taker
-        while not self.queue.empty():
-            waiting: Any = self.queue.get_nowait()
-            if waiting["type"] == "websocket.receive":
-                taker.message(waiting.get("bytes") or waiting.get("text") or b"")
-            else:
-                taker.gone()
-        self.listen(True)
-
-    @property
-    def unsent_bytes(self) -> int:
-        """What was written and the kernel hasn't taken yet."""
-        return self.transport.get_write_buffer_size()
-
-    def write(self, message: bytes) -> None:
-        """Send one binary message at once; nothing happens when the socket is closed."""
-        if self.disconnected or self.close_sent or self.transport.is_closing():
-            return
-        self.conn.send_binary(message)
-        self.transport.write(b"".join(self.conn.data_to_send()))
-
-    def finish(self, code: int = 1000) -> None:
-        """Close; one that doesn't read what it was sent last is cut off soon."""
-        if self.disconnected or self.close_sent or self.transport.is_closing():
-            return
-        self.conn.send_close(code)
-        self.transport.write(b"".join(self.conn.data_to_send()))
-        self.close_sent = True
-        self.transport.close()
-        self.loop.call_later(LINGER_S, self.transport.abort)
-
-    def listen(self, is_listening: bool) -> None:
-        """Read messages, or leave them unread for now."""
-        if self.read_paused == is_listening and not self.transport.is_closing():
-            self.read_paused = not is_listening
-            (self.transport.resume_reading if is_listening else self.transport.pause_reading)()
-
-    def data_received(self, data: bytes) -> None:
-        for at in range(0, len(data), FED_BYTES):
-            if self.transport.is_closing() or self.disconnected:
-                return
-            super().data_received(data[at : at + FED_BYTES])
-
-    def handle_text(self, event: Frame) -> None:
-        self._count()
-        super().handle_text(event)
-
-    def handle_bytes(self, event: Frame) -> None:
-        self._count()
-        super().handle_bytes(event)
-
-    def handle_cont(self, event: Frame) -> None:
-        self._count()
-        super().handle_cont(event)
-        if len(self.frames) > MOST_FRAGMENTS:
-            self._cut_off("a message in too many pieces")
-
-    def handle_ping(self) -> None:
-        self._count()
-        super().handle_ping()
-        if self.unsent_bytes > MOST_UNREAD_BYTES:
-            self._cut_off("answers that it doesn't read")
-
-    def handle_pong(self, event: Frame) -> None:
-        self._count()
-        super().handle_pong(event)
-
-    def _count(self) -> None:
-        now = int(self.loop.time())
-        if now != self._second:
-            self._second, self._frames = now, 0
-        self._frames += 1
-        if self._frames == MOST_FRAMES_A_SECOND:
-            self._cut_off("too many frames in a second")
-
-    def _cut_off(self, why: str) -> None:
-        if not self.transport.is_closing():
-            log.warning("cut off a WebSocket of %s: %s", self.ip, why)
-            self.frames = []
-            self.transport.abort()
-
-    def handle_connect(self, event: Request) -> None:
-        super().handle_connect(event)
-        if not self.close_sent:
-            extensions: dict[str, Any] = self.scope["extensions"]
-            extensions["outlast.socket"] = self
-
-    def send_receive_event_to_app(self) -> None:
-        if self.taker is None or self.close_sent:
-            super().send_receive_event_to_app()
-            return
-        data = self.frames[0] if len(self.frames) == 1 else b"".join(self.frames)
-        self.frames = []
-        is_text = self.curr_msg_data_type == "text"
-        self.taker.message(data.decode("utf-8", "replace") if is_text else data)
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        if self.taker is not None:
-            self.taker.drained()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.counted.leave(self.ip)
-        super().connection_lost(exc)
-        if self.taker is not None:
-            self.taker.gone()

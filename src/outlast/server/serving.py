@@ -31,13 +31,13 @@ from outlast.server import logs
 from outlast.server.app import App
 from outlast.server.auth import Tickets
 from outlast.server.connections import MAX_HEAD_BYTES, Connections, Http
-from outlast.server.connections import WebSocket as WebSocketProtocol
 from outlast.server.follow import Followers
 from outlast.server.keys import Trail, WorkspaceKeys
 from outlast.server.logins import Codes
 from outlast.server.pace import Pace
 from outlast.server.parts import Parts
 from outlast.server.studio import Studio
+from outlast.server.websocket import WebSocket
 from outlast.server.workspace import read_facts, remove_facts, write_facts
 from outlast.sessions.screens import Screens
 from outlast.store.database import Database
@@ -213,7 +213,7 @@ class _Serving:
             app,
             loop="asyncio",
             http=partial(Http, connections=connections),  # type: ignore[arg-type]
-            ws=WebSocketProtocol,
+            ws=WebSocket,
             ws_max_size=MAX_MESSAGE_BYTES,
             ws_ping_interval=PING_S,
             ws_ping_timeout=PING_S,

@@ -19,8 +19,9 @@ from outlast.run.folder import SPEC, RunFolder
 from outlast.run.spec import RunSpec, Terminal
 from outlast.run.state import RunState
 from outlast.server.auth import MAY, Principal
-from outlast.server.connections import WebSocket
 from outlast.server.parts import Parts
+from outlast.server.together import until_first
+from outlast.server.websocket import WebSocket
 from outlast.sessions.relay import Fate, Relay, goodbye
 from outlast.wire.frame import Malformed, decode
 from outlast.wire.relay import Hello
@@ -150,15 +151,10 @@ def _fate(state: RunState) -> Fate | None:
 
 async def _serve(relay: Relay, parts: Parts, principal: Principal) -> None:
     """Until the client goes, the server stops, or the client's token is revoked."""
-    work = [asyncio.create_task(relay.serve()), asyncio.create_task(_stop(relay, parts))]
+    works = [relay.serve(), _stop(relay, parts)]
     if principal.credential:
-        work.append(asyncio.create_task(_revoke(relay, parts, principal)))
-    try:
-        await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in work:
-            task.cancel()
-        await asyncio.gather(*work, return_exceptions=True)
+        works.append(_revoke(relay, parts, principal))
+    await until_first(*works)
 
 
 async def _stop(relay: Relay, parts: Parts) -> None:

@@ -338,9 +338,7 @@ def test_a_revoked_token_is_cut_off(server: Server, session: str) -> None:
     found = server.ask("GET", "/api/tokens").json["tokens"]
     fingerprint = next(one["fingerprint"] for one in found if one["label"] == "for admin")
     assert server.ask("DELETE", f"/api/tokens/{fingerprint}").status == 204
-    began = time.monotonic()
-    joined.until(lambda: joined.half.is_over, 10)
-    assert time.monotonic() - began < 5
+    joined.until(lambda: joined.half.is_over)
     assert "no longer valid" in joined.closed[-1].reason
 
 
