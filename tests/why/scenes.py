@@ -27,7 +27,7 @@ from outlast.run.state import replay
 from outlast.why.building import Building
 from outlast.why.evidence import Evidence, Wish
 from outlast.why.explain import explain
-from outlast.why.place import Amounts, QueuePlace
+from outlast.why.place import Amounts, Nodes, QueuePlace
 from outlast.why.processes import ProcessSeen
 from outlast.why.ranks import RanksSeen
 from outlast.why.story import Told
@@ -199,6 +199,20 @@ def _waiting() -> dict[str, Evidence]:
     too_much = WAITS._replace(wants=Amounts(1, 0, 8))
     return {
         "waiting_for_slots": scene(queued(), now_s=200, spec=gpus, queue=WAITS),
+        "waiting_for_node": scene(
+            queued(), now_s=200, spec=SPEC._replace(target="cpu-cluster"),
+            queue=QueuePlace(
+                wants=Amounts(1), free=Amounts(6), totals=Amounts(8),
+                nodes=Nodes("cpu-cluster", 1, 2, 2, ("a1b2c3d4e5", "b2c3d4e5f6")),
+            ),
+        ),
+        "waiting_for_node.deleted": scene(
+            queued(), now_s=200, spec=SPEC._replace(target="cpu-cluster"),
+            queue=QueuePlace(
+                wants=Amounts(1), free=Amounts(6), totals=Amounts(8),
+                nodes=Nodes("cpu-cluster", 1, 0, -1),
+            ),
+        ),
         "waiting_for_slots.turn": scene(
             queued(), now_s=200, spec=gpus, queue=WAITS._replace(ahead=("4bq8zt1c0d",))
         ),
@@ -255,7 +269,10 @@ def _working() -> dict[str, Evidence]:
         *running(),
         ev.Orphaned(at(60), 1, ({"pid": 4700, "command": "python -u train.py"},)),
     ]
+    sweep = SPEC._replace(kind="sweep", resources=Resources(0, 0, 0))
+    trials = SweepSeen(20, 3, 1, 1, 4, "loss", 0.12, 2, "7k3m9qxw2a_2", "", at(197), 1836)
     return {
+        "sweep": scene(running(), now_s=200, spec=sweep, sweep=trials),
         "running_normally": scene(
             running(), now_s=200, last_metric=LastMetric("loss", 0.1234567, 120, at(196)), **seen
         ),
@@ -263,16 +280,17 @@ def _working() -> dict[str, Evidence]:
             running(), now_s=800, tail=LINES, last_output_ns=at(77), processes=SLEEPING,
             python_stacks=((4700, STACK),),
         ),
+        "outputs_so_far": scene(
+            running(), now_s=200, **seen,
+            written=(Stray("outputs/model.pt", 48_300, at(120), "outputs"),),
+        ),
         "stopped": scene(
             running(), now_s=200, processes=(MAIN._replace(state="T", cpu_percent=0.0),)
         ),
         "python_buffered": scene(running(), now_s=200, spec=quiet, processes=(MAIN,)),
         "supervisor_killed": scene(lost, now_s=200, **seen),
         "nan_metric": scene(
-    sweep = SPEC._replace(kind="sweep", resources=Resources(0, 0, 0))
-    trials = SweepSeen(20, 3, 1, 1, 4, "loss", 0.12, 2, "7k3m9qxw2a_2", "", at(197), 1836)
             running(), now_s=200, last_metric=LastMetric("loss", float("nan"), 120, at(196)), **seen
-        "sweep": scene(running(), now_s=200, spec=sweep, sweep=trials),
         ),
         "disk_low": scene(running(), now_s=200, **{**seen, "free_disk_bytes": 312_000_000}),
         "unread": scene(running(), now_s=200, **seen, unread=("its output can't be read: denied",)),

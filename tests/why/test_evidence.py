@@ -229,6 +229,25 @@ def test_a_run_with_outputs_in_place_has_no_strays(folder: RunFolder, work: Path
     assert gather(folder, SPEC, replay(SPEC, story), sample_s=0).strays == ()
 
 
+def test_outputs_that_are_there_do_not_end_a_run(folder: RunFolder, work: Path) -> None:
+    """Seed 002: the file exists, and the run goes on."""
+    story = _story(os.getpid(), work)
+    _write(folder, story)
+    for path in ("outputs/model.txt", "output/old.txt", "output/data.txt", "report.json"):
+        (work / path).parent.mkdir(exist_ok=True)
+        (work / path).write_text("weights")
+    os.utime(work / "output" / "old.txt", ns=(1, 1))
+    (work / "output" / "link").symlink_to("/etc/passwd")
+    declared = (Output("output/"), Output("report.json"), Output("missing"))
+    spec = SPEC._replace(outputs=declared)
+    found = gather(folder, spec, replay(spec, story), sample_s=0)
+    assert {output.path for output in found.written} == {
+        "outputs/model.txt", "output/data.txt", "report.json",
+    }  # fmt: skip
+    (finding,) = [item for item in explain(found).findings if item.rule == "outputs_so_far"]
+    assert "3 outputs already" in finding.claim
+
+
 def test_a_command_that_does_not_exist_gets_its_neighbours(
     folder: RunFolder, tmp_path: Path
 ) -> None:

@@ -21,7 +21,7 @@ from outlast.run import events as ev
 from outlast.run.folder import LEASE, OUTPUT, RunFolder
 from outlast.run.logged import NON_FINITE
 from outlast.run.spec import RunSpec
-from outlast.run.state import ACTIVE, RunState
+from outlast.run.state import ACTIVE, RUNNING, RunState
 from outlast.units import NS_PER_S
 from outlast.why import building, output, processes, ranks, stacks, story, surroundings, sweeping
 from outlast.why.building import Building
@@ -77,11 +77,12 @@ class Evidence:
     boot_id: str = ""  # of this machine now
     queue: QueuePlace | None = None
     strays: tuple[Stray, ...] = ()
+    written: tuple[Stray, ...] = ()  # outputs that are there while it runs
     near_commands: tuple[str, ...] = ()
     build: Building | None = None  # of its environment
     ranks: RanksSeen | None = None  # of a distributed run
-    registrations: tuple[Wish, ...] = ()  # that wait
     sweep: SweepSeen | None = None  # of a sweep
+    registrations: tuple[Wish, ...] = ()  # that wait
     notes: tuple[str, ...] = ()  # of the server
     unread: tuple[str, ...] = ()  # what couldn't be read, and why
 
@@ -147,9 +148,9 @@ class Evidence:
     @property
     def is_silent(self) -> bool:
         """Neither a word nor work for SILENT_S, as far as the processes can be seen."""
-        is_busy = self.cpu_percent >= BUSY_PERCENT or self.io_bytes_per_s >= BUSY_IO_BYTES_PER_S
         if self.spec.kind == "sweep":
             return False  # its trials work
+        is_busy = self.cpu_percent >= BUSY_PERCENT or self.io_bytes_per_s >= BUSY_IO_BYTES_PER_S
         age_ns = self.now_ns - self.active_ns
         return bool(self.processes) and not is_busy and age_ns >= SILENT_S * NS_PER_S
 
@@ -169,9 +170,10 @@ class Evidence:
         data["queue"] = self.queue.to_dict() if self.queue else None
         data["build"] = self.build._asdict() if self.build else None
         data["ranks"] = self.ranks._asdict() if self.ranks else None
-        data["registrations"] = [wish._asdict() for wish in self.registrations]
         data["sweep"] = self.sweep._asdict() if self.sweep else None
+        data["registrations"] = [wish._asdict() for wish in self.registrations]
         data["strays"] = [stray._asdict() for stray in self.strays]
+        data["written"] = [output._asdict() for output in self.written]
         kept = ("now_ns", "free_disk_bytes")  # where 0 isn't the same as nothing
         return {k: v for k, v in data.items() if v or (k in kept and v is not None)}
 
@@ -192,16 +194,17 @@ class Evidence:
             values["queue"] = QueuePlace.from_dict(data["queue"])
         values["registrations"] = tuple(Wish(**item) for item in data.get("registrations", ()))
         values["strays"] = tuple(Stray(**item) for item in data.get("strays", ()))
+        values["written"] = tuple(Stray(**item) for item in data.get("written", ()))
         values["python_stacks"] = tuple((pid, text) for pid, text in data.get("python_stacks", ()))
         if "build" in data:
             values["build"] = Building(**data["build"])
         if "ranks" in data:
             values["ranks"] = RanksSeen(**data["ranks"])
+        if "sweep" in data:
+            values["sweep"] = SweepSeen(**data["sweep"])
         for name in ("near_commands", "notes", "unread"):
             values[name] = tuple(data.get(name, ()))
         return cls(**values)
-        if "sweep" in data:
-            values["sweep"] = SweepSeen(**data["sweep"])
 
 
 def _short(data: dict[str, Any], empty: Mapping[str, Any], *kept: str) -> dict[str, Any]:
@@ -274,10 +277,10 @@ def gather(
         queue=queue,
         build=building.look(folder, state.attempt) if spec.environment else None,
         ranks=ranks.look(folder, state.attempt) if spec.distributed.kind else None,
+        sweep=sweeping.look(folder) if spec.kind == "sweep" else None,
         registrations=tuple(registrations),
         notes=tuple(notes),
         unread=(*unread, *problem),
-        sweep=sweeping.look(folder) if spec.kind == "sweep" else None,
     )
     found = _with_places(found)
     if state.status in ACTIVE or state.cause == "lost":
@@ -333,8 +336,12 @@ def _with_places(found: Evidence) -> Evidence:
         near = surroundings.near_commands(found.spec.command[0], search, folder)
     declared = [item.path for item in found.spec.outputs]
     since_ns = found.state.started_ns if found.folder else 0
+    is_running = found.state.status == RUNNING
     return replace(
-        found, strays=surroundings.strays(folder, declared, since_ns), near_commands=near
+        found,
+        strays=surroundings.strays(folder, declared, since_ns),
+        written=surroundings.written(folder, declared, since_ns) if is_running else (),
+        near_commands=near,
     )
 
 
