@@ -11,8 +11,9 @@ import pytest
 
 from outlast.artifacts import snapshot
 from outlast.artifacts.blobs import Blobs
-from outlast.errors import Conflict, Invalid, Unreachable
-from outlast.run.folder import DECISIONS, LAUNCH, SPEC, WORK, RunFolder
+from outlast.errors import Conflict, Invalid, NotFound, OutlastError, Unreachable
+from outlast.run.folder import DECISIONS, LAUNCH, MANIFEST, SPEC, WORK, RunFolder
+from outlast.run.manifest import Entry, Manifest
 from outlast.scheduler import launching
 from outlast.scheduler.launching import Launch
 from tests.scheduler.workspace import spec_of
@@ -104,6 +105,57 @@ def test_each_attempt_on_a_snapshot_begins_afresh(runs: Path, tmp_path: Path) ->
     assert names(Path(launching.prepare(folder, spec, blobs))) == ["train.py"]
     assert names(outside) == ["precious"]
     assert "work.0a1b.partial" not in names(Path(folder.path))
+
+
+def test_what_another_run_put_out_is_laid_out_as_it_had_it(runs: Path, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    (project / "output").mkdir(parents=True)
+    (project / "output" / "data.txt").write_text("stale")
+    blobs = Blobs(tmp_path / "blobs")
+    with blobs.batch() as batch:
+        stored = batch.put_bytes(b"fresh")
+    entries = [
+        Entry(path, stored.size_bytes, stored.sha256, 1, "declared", f"/gone/{path}")
+        for path in ("output/data.txt", "output/deep/more.txt", "outputs/other.txt")
+    ]
+    first = launching.make_folder(str(runs), spec_of("first"), LAUNCHED, 5)
+    Path(first.file(MANIFEST)).write_bytes(Manifest("first", 1, tuple(entries)).to_json())
+    digest = snapshot.take(str(project), blobs).digest
+    spec = spec_of(
+        "second",
+        source={"kind": "snapshot", "folder": str(project), "digest": digest},
+        parameters={"inputs": {"data": {"run": "first", "folder": "output"}}},
+        outputs=["results/", "model.pt"],
+    )
+    folder = launching.make_folder(str(runs), spec, LAUNCHED, 5)
+    for _attempt in range(2):
+        work = Path(launching.prepare(folder, spec, blobs))
+        assert names(work) == ["output", "results"]
+        assert (work / "output" / "data.txt").read_text() == "fresh"
+        assert (work / "output" / "deep" / "more.txt").read_text() == "fresh"
+        (work / "output" / "data.txt").write_text("changed by the job")
+
+
+@pytest.mark.parametrize(
+    ("run", "path", "error"),
+    [("first", "models", NotFound), ("gone", "output", NotFound), ("../runs", "x", Invalid)],
+)
+def test_an_input_that_is_not_there_is_told(
+    runs: Path, tmp_path: Path, run: str, path: str, error: type[OutlastError]
+) -> None:
+    blobs = Blobs(tmp_path / "blobs")
+    first = launching.make_folder(str(runs), spec_of("first"), LAUNCHED, 5)
+    Path(first.file(MANIFEST)).write_bytes(Manifest("first", 1, ()).to_json())
+    (tmp_path / "project").mkdir()
+    digest = snapshot.take(str(tmp_path / "project"), blobs).digest
+    spec = spec_of(
+        "second",
+        source={"kind": "snapshot", "folder": "/", "digest": digest},
+        parameters={"inputs": {"data": {"run": run, "folder": path}}},
+    )
+    folder = launching.make_folder(str(runs), spec, LAUNCHED, 5)
+    with pytest.raises(error):
+        launching.prepare(folder, spec, blobs)
 
 
 def test_a_run_in_place_needs_its_folder(runs: Path, tmp_path: Path) -> None:

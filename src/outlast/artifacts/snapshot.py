@@ -393,22 +393,33 @@ def _largest(planned: Plan, *, by_bytes: bool) -> list[str]:
     return shown
 
 
-def _laid_out(root: int, entry: SnapshotEntry, blobs: Blobs) -> None:
-    names = tuple(entry.path.split("/"))
-    source = blobs.open(entry.sha256)
+def lay_file(root: int, names: tuple[str, ...], sha256: str, mode: int, blobs: Blobs) -> None:
+    """Copy a stored content to a new file below the open folder `root`, and check it on the way.
+
+    Raises NotFound or Corrupt for the content, Invalid when something of that name is there.
+    """
+    source = blobs.open(sha256)
     try:
-        if entry.is_link:
-            _lay_link(root, names, entry, source)
-            return
         target = create_beneath(root, names, 0o600)
         try:
-            if copied(source, target).sha256 != entry.sha256:
-                raise Corrupt(
-                    f"{entry.path}: blob {entry.sha256[:12]} is damaged", sha256=entry.sha256
-                )
-            os.fchmod(target, stat.S_IMODE(entry.mode) & 0o777)
+            if copied(source, target).sha256 != sha256:
+                path = "/".join(names)
+                raise Corrupt(f"{path}: blob {sha256[:12]} is damaged", sha256=sha256)
+            os.fchmod(target, stat.S_IMODE(mode) & 0o777)
         finally:
             os.close(target)
+    finally:
+        os.close(source)
+
+
+def _laid_out(root: int, entry: SnapshotEntry, blobs: Blobs) -> None:
+    names = tuple(entry.path.split("/"))
+    if not entry.is_link:
+        lay_file(root, names, entry.sha256, entry.mode, blobs)
+        return
+    source = blobs.open(entry.sha256)
+    try:
+        _lay_link(root, names, entry, source)
     finally:
         os.close(source)
 

@@ -7,6 +7,7 @@ What it describes becomes one submission of `outlast.submit`: the run works on a
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from typing import Any, Dict, List, Mapping, Optional, Union
@@ -18,8 +19,12 @@ from outlast.azureml.files import OutputFolder
 from outlast.azureml.run import ScriptRun
 from outlast.azureml.run_configuration import RunConfiguration
 
-# Collected when the script makes them. Azure ML knows `logs`; `output` is what many scripts write.
-EXTRA_OUTPUTS = ("logs", "output")
+# Collected when there is something in them; with a slash they are made before the script starts, as
+# Azure ML does. It doesn't know `output`, which many scripts write.
+MADE_OUTPUTS = ("outputs/", "logs/")
+EXTRA_OUTPUT = "output"
+_BELOW_OUTPUT = re.compile(rb"""['"](?:\./)?output/""")
+_MAKES_FOLDERS = re.compile(rb"mkdir|makedirs|copytree")
 INPUT_VARIABLE = "AZUREML_DATAREFERENCE_"
 
 
@@ -84,6 +89,13 @@ class ScriptRunConfig:
 
         if kwargs:
             raise TypeError(f"submit() got an unexpected keyword argument {next(iter(kwargs))!r}")
+        wanted = self._wanted(experiment, inputs)
+        with translated():
+            handle = submit(self._arguments(), tags=tags, id=run_id, parent=parent, **wanted)
+        return ScriptRun(experiment, handle.id, self.source_directory)
+
+    def _wanted(self, experiment: Any, inputs: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
+        """The keywords of `outlast.submit` for what is described here."""
         self.run_config._check_single()
         target = ComputeTarget._checked(experiment.workspace, self.run_config.target)
         given = {name: _input(name, value) for name, value in (inputs or {}).items()}
@@ -94,23 +106,17 @@ class ScriptRunConfig:
         if not self._command():
             properties["azureml.script"] = self._script()
         seconds = self.run_config.max_run_duration_seconds
-        with translated():
-            handle = submit(
-                self._arguments(),
-                experiment=experiment.name,
-                folder=self.source_directory,
-                outputs=[{"path": name, "is_required": False} for name in EXTRA_OUTPUTS],
-                variables=variables,
-                parameters={"inputs": given} if given else {},
-                limits={"max_run_duration_s": seconds} if seconds else {},
-                tags=tags,
-                id=run_id,
-                parent=parent,
-                properties=properties,
-                environment=self.run_config.environment._spec(),
-                workspace=experiment.workspace._client(),
-            )
-        return ScriptRun(experiment, handle.id, self.source_directory)
+        return {
+            "experiment": experiment.name,
+            "folder": self.source_directory,
+            "outputs": [{"path": name, "is_required": False} for name in self._outputs()],
+            "variables": variables,
+            "parameters": {"inputs": given} if given else {},
+            "limits": {"max_run_duration_s": seconds} if seconds else {},
+            "properties": properties,
+            "environment": self.run_config.environment._spec(),
+            "workspace": experiment.workspace._client(),
+        }
 
     def _arguments(self) -> List[str]:
         command = self._command()
@@ -126,6 +132,15 @@ class ScriptRunConfig:
         python = "python" if self.run_config.environment._spec() else sys.executable
         return [python, script, *words]
 
+    def _outputs(self) -> List[str]:
+        """The folders that are collected; `output/` is made for a script that expects it."""
+        names = [*MADE_OUTPUTS, EXTRA_OUTPUT]
+        if not self._command():
+            with open(os.path.join(self.source_directory, self._script()), "rb") as file:
+                if _expects_output_folder(file.read()):
+                    names[-1] += "/"
+        return names
+
     def _command(self) -> List[str]:
         command = self.command or self.run_config.command
         if isinstance(command, str):
@@ -137,6 +152,11 @@ class ScriptRunConfig:
         if not script:
             raise UserErrorException("give a script, as script='train.py', or a command")
         return str(script)
+
+
+def _expects_output_folder(source: bytes) -> bool:
+    """Does the script name files below output/, and make no folder? Then it is there already."""
+    return bool(_BELOW_OUTPUT.search(source)) and not _MAKES_FOLDERS.search(source)
 
 
 def _input(name: str, value: Any) -> Dict[str, Any]:

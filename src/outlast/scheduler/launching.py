@@ -16,16 +16,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from outlast.artifacts import snapshot
+from outlast.artifacts import commit, handover, snapshot
 from outlast.artifacts.blobs import Blobs
 from outlast.environments import uv
 from outlast.environments.cache import Cache
-from outlast.errors import Conflict, DiskFull, Invalid, OutlastError, Unreachable
+from outlast.errors import Conflict, DiskFull, Invalid, NotFound, OutlastError, Unreachable
 from outlast.ids import check_run_id
 from outlast.journal.trim import sync_folder
 from outlast.run import events as ev
 from outlast.run.environment import Environment
 from outlast.run.folder import LAUNCH, SPEC, WORK, RunFolder
+from outlast.run.manifest import Manifest
 from outlast.run.spec import RunSpec
 from outlast.scheduler.scribe import append_decisions
 
@@ -100,6 +101,8 @@ def make_folder(runs_folder: str, spec: RunSpec, launch: Launch, t_ns: int) -> R
 def prepare(folder: RunFolder, spec: RunSpec, blobs: Blobs) -> str:
     """Return the folder in which the attempt runs, made anew from the snapshot if it runs on one.
 
+    Into a new one go the outputs of other runs that the spec's inputs name, and an empty folder for
+    each declared output whose path ends in "/".
     Raises NotFound or Invalid with a message for the user; the run can't be launched then.
     """
     if spec.source is None or spec.source.kind == "in_place":
@@ -116,7 +119,28 @@ def prepare(folder: RunFolder, spec: RunSpec, blobs: Blobs) -> str:
             _remove_tree(folder.file(name))
     work = folder.file(WORK)
     snapshot.checkout(snapshot.load(spec.source.digest, blobs), blobs, work)
+    _furnish(folder, spec, blobs, work)
     return work
+
+
+def _furnish(folder: RunFolder, spec: RunSpec, blobs: Blobs, work: str) -> None:
+    """Put into the new working folder what other runs hand over, and folders that it promises."""
+    for output in spec.outputs:
+        if output.path.endswith("/"):
+            os.makedirs(os.path.join(work, output.path), exist_ok=True)
+    inputs = spec.parameters.get("inputs")
+    for given in inputs.values() if isinstance(inputs, Mapping) else ():
+        if isinstance(given, Mapping) and given.get("run") and given.get("folder"):
+            handover.lay_out(_manifest_of(folder, given["run"]), str(given["folder"]), blobs, work)
+
+
+def _manifest_of(folder: RunFolder, run_id: str) -> Manifest:
+    """What another run of this workspace put out."""
+    other = os.path.join(os.path.dirname(folder.path), check_run_id(str(run_id)))
+    try:
+        return commit.read_manifest(RunFolder(other))
+    except NotFound:
+        raise NotFound(f"run {run_id}, whose outputs are an input, is gone or not over") from None
 
 
 def read_launch(folder: RunFolder) -> dict[str, Any]:

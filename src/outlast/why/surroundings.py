@@ -6,8 +6,10 @@ whatever a job left behind. Everything returns empty where nothing can be read.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,7 +35,7 @@ class LastMetric(NamedTuple):
 
 
 class Stray(NamedTuple):
-    """A file that was written where no output is collected."""
+    """A file that was written where no output is collected, or where one will be."""
 
     path: str  # relative to the working folder where it is below it
     size_bytes: int
@@ -88,14 +90,30 @@ def strays(folder: str, declared: Sequence[str], since_ns: int) -> tuple[Stray, 
         for entry in _entries(place):
             wanted = meant.get(entry.name) or ("outputs/" if name else "")
             try:
-                stat = entry.stat(follow_symlinks=False)
+                seen = entry.stat(follow_symlinks=False)
             except OSError:  # it went while we looked
                 continue
-            if wanted and stat.st_mtime_ns >= since_ns and entry.path not in collected:
+            if wanted and seen.st_mtime_ns >= since_ns and entry.path not in collected:
                 path = os.path.join(name, entry.name)
-                found.append(Stray(path, stat.st_size, stat.st_mtime_ns, wanted))
+                found.append(Stray(path, seen.st_size, seen.st_mtime_ns, wanted))
     has_outputs = next(_entries(os.path.join(folder, "outputs")), None) is not None
     return tuple(s for s in found if s.meant != "outputs/" or not has_outputs)[:20]
+
+
+def written(folder: str, declared: Sequence[str], since_ns: int) -> tuple[Stray, ...]:
+    """Files written since `since_ns` right where outputs are collected, the newest last."""
+    if not folder or not since_ns:
+        return ()
+    found: dict[str, Stray] = {}
+    for name in ("outputs", *declared):
+        place = os.path.normpath(os.path.join(folder, name))
+        for path in [entry.path for entry in _entries(place)] or [place]:
+            with contextlib.suppress(OSError):  # it isn't there, or went while we looked
+                seen = os.stat(path, follow_symlinks=False)
+                if stat.S_ISREG(seen.st_mode) and seen.st_mtime_ns >= since_ns:
+                    shown = os.path.relpath(path, folder) if path.startswith(folder + "/") else path
+                    found[path] = Stray(shown, seen.st_size, seen.st_mtime_ns, name)
+    return tuple(sorted(found.values(), key=lambda output: (output.mtime_ns, output.path)))[-20:]
 
 
 def _entries(place: str) -> Iterator[os.DirEntry[str]]:
