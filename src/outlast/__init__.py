@@ -21,6 +21,7 @@ _HOMES: Dict[str, str] = {
     "run": "outlast.runtime",
     "submit": "outlast.sdk.submit",
     "sweep": "outlast.sweeps.asking",
+    "show": "outlast.notebook.show",
     "get_run": "outlast.sdk.workspace",
     "runs": "outlast.sdk.workspace",
     "Workspace": "outlast.sdk.workspace",

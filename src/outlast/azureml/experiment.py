@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any, Dict, Iterator, List, Mapping, Optional
 
-from outlast.azureml import listing
+from outlast.azureml import listing, run_kinds
 from outlast.azureml.exceptions import UserErrorException, of, translated
 from outlast.azureml.portal import Portal
-from outlast.azureml.run import Run, ScriptRun, of_native
+from outlast.azureml.run import Run, of_native
 from outlast.errors import Invalid
 from outlast.ids import check_name
 
@@ -90,8 +90,7 @@ class Experiment(Portal):
         client = self.workspace._client()
         with translated():
             for row in listing.rows(client, self.name, wanted, include_children=include_children):
-                kind = ScriptRun if row["kind"] == "command" else Run
-                run = kind(self, row["id"])
+                run = run_kinds.shown(self, row)
                 if wanted.has_properties(run):
                     yield run
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, Mapping, NamedTuple, Opti
 if TYPE_CHECKING:
     from outlast.sdk.workspace import Workspace as Client
 
-KINDS = {"command": "azureml.scriptrun", "interactive": None}
+KINDS = {"command": "azureml.scriptrun", "interactive": None, "sweep": "hyperdrive"}
 
 
 class Wanted(NamedTuple):

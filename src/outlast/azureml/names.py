@@ -111,6 +111,28 @@ def _refused(family: str) -> Dict[str, str]:
     return dict.fromkeys(_REFUSED[family][0], "")
 
 
+_SPACES = dict.fromkeys(
+    ("choice", "randint", "uniform", "quniform", "loguniform", "qloguniform", "normal", "qnormal",
+     "lognormal", "qlognormal"), "hyperdrive_space",
+)  # fmt: skip
+_SAMPLINGS = dict.fromkeys(
+    ("RandomParameterSampling", "GridParameterSampling", "BayesianParameterSampling",
+     "HyperParameterSampling"), "hyperdrive_space",
+)  # fmt: skip
+_POLICIES = dict.fromkeys(
+    ("BanditPolicy", "MedianStoppingPolicy", "TruncationSelectionPolicy", "NoTerminationPolicy",
+     "EarlyTerminationPolicy"), "hyperdrive_policy",
+)  # fmt: skip
+_SWEEPS = {
+    **dict.fromkeys(("HyperDriveConfig", "HyperDriveRunConfig", "PrimaryMetricGoal"), "hyperdrive"),
+    "HyperDriveRun": "hyperdrive_run",
+}
+_SWEEP_EXCEPTIONS = dict.fromkeys(
+    ("HyperDriveException", "HyperDriveConfigException", "HyperDriveServiceException",
+     "HyperDriveScenarioNotSupportedException", "HyperDriveNotImplementedException",
+     "HyperDriveRehydrateException"), "hyperdrive_exceptions",
+)  # fmt: skip
+
 # Module -> its names, each with the file that defines it; "" = refused.
 MODULES: Dict[str, Dict[str, str]] = {
     "azureml": {},
@@ -154,6 +176,17 @@ MODULES: Dict[str, Dict[str, str]] = {
     "azureml._restclient.exceptions": _of("ServiceException"),
     "azureml.telemetry": _of("set_diagnostics_collection", "UserErrorException"),
     "azureml.train": {},
+    "azureml.train.hyperdrive": {**_SPACES, **_SAMPLINGS, **_POLICIES, **_SWEEPS},
+    "azureml.train.hyperdrive.parameter_expressions": {**_SPACES, **_SWEEP_EXCEPTIONS},
+    "azureml.train.hyperdrive.sampling": {**_SAMPLINGS, **_SWEEP_EXCEPTIONS},
+    "azureml.train.hyperdrive.policy": {**_POLICIES, **_SWEEP_EXCEPTIONS},
+    "azureml.train.hyperdrive.run": {**_SWEEPS, **_SWEEP_EXCEPTIONS},
+    "azureml.train.hyperdrive.runconfig": {
+        **_SWEEPS, **_SAMPLINGS, **_POLICIES, **_SWEEP_EXCEPTIONS,
+    },
+    "azureml.train.hyperdrive.exceptions": _SWEEP_EXCEPTIONS,
+    "azureml.widgets": {"RunDetails": "run_details"},
+    "azureml.widgets.run_details": {"RunDetails": "run_details"},
     "azureml.train.automl": _refused("automl"),
     "azureml.train.automl.run": _refused("automl"),
 }  # fmt: skip

@@ -228,13 +228,12 @@ class Workspace:
 
     def get_run(self, run_id: str) -> Run:
         """The run of this id. Raises ServiceException without one."""
+        from outlast.azureml import run_kinds
         from outlast.azureml.experiment import Experiment
-        from outlast.azureml.run import Run, ScriptRun
 
         with translated():
             row = reach.handle(self._client(), run_id).fetch()
-        kind = ScriptRun if row["kind"] == "command" else Run
-        return kind(Experiment(self, row["experiment"]), run_id)
+        return run_kinds.shown(Experiment(self, row["experiment"]), row)
 
     @property
     def environments(self) -> Dict[str, Any]:

@@ -46,6 +46,8 @@ def sweep(
     max_duration_s: float = plans.MAX_DURATION_S,
     stopping: Policy | Mapping[str, Any] | None = None,
     seed: int | None = None,
+    first: Sequence[Mapping[str, Any]] = (),
+    earlier: Sequence[str] = (),
     experiment: str = "default",
     name: str = "",
     folder: str | Path = ".",
@@ -71,8 +73,10 @@ def sweep(
     is "random", "grid" (every combination) or "bayesian" (needs outlast[sweeps]). At most
     `max_trials` (20; of a grid, all) are tried, `max_at_once` of them together, for
     `max_duration_s`. `stopping` ends bad trials early: `outlast.sweeps.bandit(slack_factor=0.1)`.
-    `seed` makes random values repeatable. The rest is as of `outlast.submit`, for each trial;
-    `trial` holds further fields of their specs. All trials work on one snapshot of `folder`.
+    `seed` makes random values repeatable; `first` are values to begin with; Bayesian sampling also
+    learns from the sweeps `earlier` (ids), over the same parameters. The rest is as of
+    `outlast.submit`, for each trial; `trial` holds further fields of their specs. All trials work
+    on one snapshot of `folder`.
     Raises Invalid (names the field; nothing was queued), Conflict, Unreachable as submit.
     """
     workspace = workspace or Workspace()
@@ -86,6 +90,7 @@ def sweep(
         "max_trials": max_trials or (0 if sampling == search.GRID else 20),
         "max_at_once": max_at_once or 0, "max_duration_s": max_duration_s, "stopping": stopping,
         "seed": random.randrange(1 << 31) if seed is None else int(seed),
+        "first": [dict(values) for values in first], "earlier": list(earlier),
         "trial": {
             "outputs": [declared(output) for output in outputs],
             "resources": dict(resources or {}), "limits": dict(limits or {}),
@@ -162,6 +167,10 @@ class Sweep(RunHandle):
         for line in data.splitlines():
             told = taken(told, json.loads(line))
         return told
+
+    def earlier_trials(self) -> list[Trial]:
+        """The trials that are over of the sweeps that it learnt from."""
+        return [t for ref in self.plan.earlier for t in Sweep(self.connection, ref).told().over]
 
     def trials(self) -> list[Trial]:
         """Every trial so far, in the order in which they began."""

@@ -27,6 +27,7 @@ from outlast.sdk.live import Live
 from outlast.sdk.submit import post
 from outlast.sdk.workspace import Workspace
 from outlast.sweeps import search, stopping
+from outlast.sweeps.asking import Sweep
 from outlast.sweeps.ledger import Ledger
 from outlast.sweeps.plan import Plan, filled, shown
 from outlast.units import duration, number
@@ -103,10 +104,20 @@ class Driver:
 
     def _propose(self, count: int) -> dict[str, Any]:
         plan = self.plan
+        if count < len(plan.first):
+            return dict(plan.first[count])
         before = [trial for _, trial in sorted(self.ledger.told.trials.items())]
+        if plan.sampling == search.BAYESIAN:
+            before = self._earlier() + before
         return search.propose(
             plan.spaces, plan.sampling, count, seed=plan.seed, trials=before, goal=plan.goal
         )
+
+    def _earlier(self) -> list[Trial]:
+        """What the sweeps before this one have tried, of the same parameters."""
+        names = set(self.plan.spaces)
+        found = Sweep(self.connection, self.spec.id).earlier_trials()
+        return [trial for trial in found if set(trial.parameters) == names]
 
     def _ask_for(self, trial: Trial) -> None:
         words = filled(self.command, trial.parameters)
@@ -117,7 +128,7 @@ class Driver:
             "kind": "command",
             "name": "",
             "command": redact.command(words),
-            "parameters": dict(trial.parameters),
+            "parameters": {**self.plan.trial.get("parameters", {}), **trial.parameters},
             "parent": self.spec.id,
             "after": [],
             "tags": {},

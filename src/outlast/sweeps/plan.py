@@ -34,6 +34,8 @@ class Plan(NamedTuple):
     sampling: str
     seed: int
     stopping: Policy
+    first: Sequence[Mapping[str, Any]]  # values that are tried before any are chosen
+    earlier: Sequence[str]  # sweeps that Bayesian sampling learns from
     trial: Mapping[str, Any]  # fields of the trials' specs that the sweep's own spec has not
 
     def to_dict(self) -> dict[str, Any]:
@@ -51,6 +53,10 @@ def checked(asked: Mapping[str, Any]) -> Plan:
         raise Invalid.field("goal", values.get("goal"), f"use {MAXIMIZE} or {MINIMIZE}")
     values["spaces"] = search.checked("parameters", values["spaces"], values["sampling"])
     values["stopping"] = stopping.checked(values["stopping"])
+    for index, given in enumerate(values["first"]):
+        if set(given) != set(values["spaces"]):
+            remedy = f"give a value for each of {', '.join(values['spaces'])}"
+            raise Invalid.field(f"first[{index}]", dict(given), remedy)
     check_name("metric", values["metric"])
     if values["sampling"] == search.GRID:
         size = search.size(values["spaces"])
