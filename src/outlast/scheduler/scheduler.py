@@ -393,6 +393,8 @@ class Scheduler:
         if status == runs.COMPLETED:
             self._queue.settle(run_id)
             self._dispatch.pump()
+        if kind == "sweep":
+            await self._cancel_below(run_id)
         self._supervisors.forget(run_id)
         self._scribe.look(run_id)  # a last time: nothing more is noticed from now on
         folder = self.folder(run_id)
@@ -400,6 +402,17 @@ class Scheduler:
         self._registering.ended(run_id)
         if kind in PRINTING:
             await self.in_pool(lambda: self._retention.keep(folder, is_over=True))
+
+    async def _cancel_below(self, run_id: str) -> None:
+        """Trials never outlive their sweep, whatever became of the program that led it."""
+
+        def read() -> list[str]:
+            with self._database.read() as connection:
+                return store_runs.unfinished_below(connection, run_id)
+
+        for trial in await self._insist(read):
+            choice = decisions.cancel(now_ns(), "", "its sweep is over")
+            self.spawn(self._scribe.insist(trial, choice))
 
     # --- taking up what is there ---
 
@@ -419,8 +432,6 @@ class Scheduler:
         for folder in launching.unfinished_deletions(self._runs_folder):
             self._delete(folder)
         store_runs.purge(self._database)
-        if kind == "sweep":
-            await self._cancel_below(run_id)
         all_names = os.listdir(self._runs_folder)
         names, missing = adopt.unfinished(self._database, self._runs_folder)
         for run_id in missing:
@@ -429,17 +440,6 @@ class Scheduler:
 
     async def _take_up(self, run_id: str) -> None:
         """Read a run's folder and do what its state waits for."""
-    async def _cancel_below(self, run_id: str) -> None:
-        """Trials never outlive their sweep, whatever became of the program that led it."""
-
-        def read() -> list[str]:
-            with self._database.read() as connection:
-                return store_runs.unfinished_below(connection, run_id)
-
-        for trial in await self._insist(read):
-            choice = decisions.cancel(now_ns(), "", "its sweep is over")
-            self.spawn(self._scribe.insist(trial, choice))
-
         self._notices.watch(run_id)
         try:
             state = await self._read_first(run_id)
