@@ -28,6 +28,7 @@ FLOORS = {
     "transport": 2,
     "store": 2,
     "artifacts": 2,
+    "data": 2,
     "environments": 2,
     "why": 2,
     "executors": 3,
@@ -38,7 +39,7 @@ FLOORS = {
 }
 # The side towers: what each may import, beside itself.
 TOWERS = {
-    "runtime": {"errors", "ids", "process", "journal", "run", "supervisor"},
+    "runtime": {"errors", "ids", "data", "process", "journal", "run", "supervisor"},
     "sdk": {
         "errors",
         "ids",
@@ -48,6 +49,7 @@ TOWERS = {
         "run",
         "transport",
         "artifacts",
+        "data",
         "units",
     },
     "sweeps": {"errors", "ids", "units", "journal", "run", "runtime", "sdk", "transport"},
@@ -77,6 +79,7 @@ BARE = (
     "runtime",
     "supervisor",
     "environments",
+    "data",
     "azureml",
 )
 # What a room on floor 0 may import of its neighbours, lowest first.

@@ -9,6 +9,7 @@ import click
 
 from outlast import units
 from outlast.errors import Invalid
+from outlast.ids import LATEST
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -47,6 +48,18 @@ class Pair(click.ParamType[tuple[str, str]]):
         if not equals or not name:
             self.fail(f"{value!r}: give NAME=VALUE", param, context)
         return name, text
+
+
+class NameVersion(click.ParamType[tuple[str, str]]):
+    """("NAME", "VERSION") from NAME, NAME:3 or NAME:ALIAS; without one, the newest."""
+
+    name = "name:version"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: Any) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        name, _, version = value.partition(":")
+        return name, version or LATEST
 
 
 class Setting(click.ParamType[tuple[str, str]]):

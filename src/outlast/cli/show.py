@@ -133,6 +133,11 @@ def metrics(row: Mapping[str, Any], *, most: int = 2) -> str:
     return " ".join(shown)
 
 
+def tags(tags: Mapping[str, str | None]) -> str:
+    """Tags in one line, as "team=a best"."""
+    return " ".join(name if value is None else f"{name}={value}" for name, value in tags.items())
+
+
 def number(value: Any) -> str:
     """A measured value in at most 6 digits; "" for none."""
     if value is None:

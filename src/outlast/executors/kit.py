@@ -23,7 +23,7 @@ import outlast
 from outlast.errors import Unreachable
 
 # What runs in a job's own environment: standard library only, Python >= 3.8.
-FOLDERS = ("journal", "run", "wire", "supervisor", "runtime", "environments", "azureml")
+FOLDERS = ("journal", "run", "wire", "supervisor", "runtime", "environments", "data", "azureml")
 MODULES = ("__init__.py", "errors.py", "ids.py", "process.py")
 # A job finds `azureml` by its search path: the first file, as a package beside outlast/.
 STANDS_IN, STAND_IN = "azureml/stand_in.py", Path("azureml", "__init__.py")

@@ -1,7 +1,8 @@
 """Store the outputs of runs whose processes are over, and only then let them be Completed.
 
-One task a run: the blobs, then the manifest's rows in one transaction, then the models that its
-script asked to be registered (scheduler/registering), then the decision `Committed`. Each part may
+One task a run: the blobs, then the manifest's rows in one transaction, then what goes to datastores
+(scheduler/delivering), then the models that its script asked to be registered
+(scheduler/registering), then the decision `Committed`. Each part may
 be done twice. A failure is a decision too (`CommitFailed`: why, and when it is tried again), until
 the run's `storage_s` is over; then `StorageGaveUp`, with the files still on the node, and `push`
 begins again.
@@ -26,7 +27,7 @@ from outlast.run import state as runs
 from outlast.run.folder import RunFolder
 from outlast.run.manifest import Manifest
 from outlast.run.state import RunState
-from outlast.scheduler import decisions
+from outlast.scheduler import decisions, delivering
 from outlast.scheduler.scribe import Scribe, failure_text, now_ns
 from outlast.store import manifests, models
 from outlast.store.database import Database
@@ -119,6 +120,8 @@ class Storing:
         manifest = await loop.run_in_executor(self._pool, self._write, run_id)
         # Whoever sees it Completed must find every point that was logged, and every model.
         await self._scribe.read(run_id, is_whole=True)
+        deliver = delivering.deliver
+        await loop.run_in_executor(self._pool, deliver, self._database, self._blobs, run_id)
         failures = await loop.run_in_executor(self._pool, self._register, run_id)
 
         def committed(state: RunState) -> tuple[ev.Event, ...]:

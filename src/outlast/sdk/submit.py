@@ -28,13 +28,10 @@ GIT_TIMEOUT_S = 5.0
 
 
 def submit(
-    command: str | Sequence[Any],
-    *,
-    experiment: str = "default",
-    name: str = "",
-    folder: str | Path = ".",
-    in_place: bool = False,
+    command: str | Sequence[Any], *, experiment: str = "default", name: str = "",
+    folder: str | Path = ".", in_place: bool = False,
     outputs: Sequence[str | Output | Mapping[str, Any]] = (),
+    inputs: Mapping[str, Any] | None = None, deliveries: Mapping[str, Any] | None = None,
     variables: Mapping[str, str] | None = None,
     parameters: Mapping[str, Any] | None = None,
     resources: Mapping[str, Any] | None = None,
@@ -47,14 +44,16 @@ def submit(
     parent: str | None = None,
     id: str | None = None,
     workspace: Workspace | None = None,
-) -> RunHandle:
+) -> RunHandle:  # fmt: skip
     """Queue a run and return at once; the run goes on whatever becomes of this process.
 
     `command` is a list of arguments, a string that is split as a shell splits words, or the path of
     a Python script ("train.py"), which runs with this interpreter or the environment's. The run
     works on a snapshot of `folder`, or with `in_place` in the folder itself. `outputs` are files or
-    folders that it must produce, beside `outputs/`, which is always collected. `resources` (cpus,
-    memory_bytes, gpus), `limits` and `policy` hold the fields of run.spec. `environment` (default:
+    folders that it must produce, beside `outputs/`, which is always collected. `inputs` are datasets
+    (or paths, globs, URLs) by name, `deliveries` folders that go to a datastore at a good end
+    (Datastore.delivery): the command's words name them as `${{inputs.NAME}}` and
+    `${{outputs.NAME}}`. `resources` (cpus, memory_bytes, gpus), `limits` and `policy` hold the fields of run.spec. `environment` (default:
     this process's own) is an Environment, a file (requirements.txt, environment.yml), a venv, or
     the name of a saved one; it is built before the command starts. `parent` (default: the run that
     this process belongs to) is the id of the run that this one is a part of.
@@ -70,15 +69,18 @@ def submit(
         raise Invalid.field("folder", str(folder), "there is no such folder")
     arguments = words_of(command, "python" if environment else sys.executable)
     wanted = asked_for(environment, workspace)
+    id = id or new_run_id()
+    data = with_data(id, inputs or {}, deliveries or {})
     spec: dict[str, Any] = {
-        "id": id or new_run_id(),
+        "id": id,
         "experiment": experiment,
         "name": name,
         "command": redact.command(arguments),
         "source": {"kind": "in_place" if in_place else "snapshot", "folder": str(folder)},
         "variables": redact.variables(variables or {}),
         "parameters": dict(parameters or {}),
-        "outputs": [declared(output) for output in outputs],
+        "outputs": [*(declared(output) for output in outputs), *data.pop("outputs")],
+        **data,
         "resources": dict(resources or {}),
         "limits": dict(limits or {}),
         "policy": dict(policy or {}),
@@ -93,12 +95,26 @@ def submit(
         spec["parent"] = parent
     told = {**os.environ, **wanted.get("variables", {}), **(variables or {})}
     launch = {
-        "command": arguments,
-        "environ": caller.environ(told),
-        "folder": str(folder),
+        "command": arguments, "environ": caller.environ(told), "folder": str(folder),
         "umask": caller.umask(),
-    }
+    }  # fmt: skip
     return post(workspace.connection, spec, launch)
+
+
+def with_data(
+    run_id: str, inputs: Mapping[str, Any], deliveries: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The fields of a spec for datasets: inputs, deliveries, and the outputs that those declare."""
+    if not inputs and not deliveries:
+        return {"outputs": []}
+    from outlast.sdk.datasets import delivered, given  # 15 ms that few submissions pay
+
+    folders = {name: delivered(run_id, name, value) for name, value in deliveries.items()}
+    return {
+        "inputs": {name: given(name, value) for name, value in inputs.items()},
+        "deliveries": folders,
+        "outputs": [{"path": one["folder"], "is_required": False} for one in folders.values()],
+    }
 
 
 def post(connection: Connection, spec: dict[str, Any], launch: dict[str, Any]) -> RunHandle:

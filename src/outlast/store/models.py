@@ -16,20 +16,18 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from outlast.errors import Conflict, Invalid, NotFound
-from outlast.ids import LATEST, check_alias, check_model_name, check_name
+from outlast.ids import LATEST, check_alias, check_model_name
 from outlast.run.manifest import Entry, Manifest
-from outlast.store import audit
+from outlast.store import audit, numbered
 from outlast.store.database import insert_or_nothing
+from outlast.store.numbered import Shelf, Tags, as_json
+from outlast.store.numbered import check_texts as check_texts
 from outlast.store.schema import model_aliases, model_files, model_versions, models
 from outlast.store.statement import execute_many
 
 MAX_FILES = 10_000
-MAX_TAGS = 100
-TEXT_CHARS = 10_000
 CONTENTS_AT_ONCE = 500
-MAX_LIMIT = 500
-
-Tags = Mapping[str, str | None]
+SHELF = Shelf(models, model_versions, "model", "models")
 
 
 class File(NamedTuple):
@@ -98,19 +96,6 @@ def check(new: New) -> New:
     return new
 
 
-def check_texts(tags: Tags, description: str, properties: Mapping[str, Any] | None = None) -> None:
-    """Raises Invalid for tags, properties and a description that can't be kept."""
-    for field, values in (("tags", tags), ("properties", properties or {})):
-        if len(values) > MAX_TAGS:
-            raise Invalid.field(field, len(values), f"use at most {MAX_TAGS}")
-        for name, value in values.items():
-            check_name(field, name)
-            if value:
-                check_name(f"{field}.{name}", value, max_chars=TEXT_CHARS)
-    if len(description) > TEXT_CHARS or "\0" in description:
-        raise Invalid.field("description", description, f"use at most {TEXT_CHARS} characters")
-
-
 def _check_path(path: str) -> None:
     if any("\ud800" <= char <= "\udfff" for char in path):
         raise Invalid.field("files", path, "a model's files need names in UTF-8")
@@ -129,19 +114,20 @@ def register(connection: Connection, new: New, now_ns: int) -> Version:
     a version of another model.
     """
     check(new)
-    known = _made_by(connection, new.intent)
-    if known is not None:
+    made = numbered.made_by(connection, SHELF, new.intent)
+    if made is not None:
+        known = _version(made, ())
         if known.name != new.name:
             raise Conflict(f"this request has registered {known.name}:{known.version} already")
         return known
-    number = _next_number(connection, new.name)
+    number = numbered.next_number(connection, SHELF, new.name)
     files = sorted(new.files)
     entries = tuple(Entry(*file, 0, "", "") for file in files)
     manifest = Manifest("", 0, entries)
     connection.execute(
         model_versions.insert().values(
             name=new.name, version=number, description=new.description,
-            tags=_json(new.tags), properties=_json(new.properties), created_ns=now_ns,
+            tags=as_json(new.tags), properties=as_json(new.properties), created_ns=now_ns,
             created_by=new.by, **new.lineage._asdict(), digest=manifest.digest(),
             files=len(files), size_bytes=manifest.size_bytes, intent=new.intent, deleted_ns=0,
         )
@@ -160,31 +146,9 @@ _ADD_FILE = (
 )
 
 
-def _next_number(connection: Connection, name: str) -> int:
-    """The row of the name is locked until the transaction ends: no number is given twice."""
-    connection.execute(insert_or_nothing(models, connection).values(name=name, last_version=0))
-    counted = (
-        models.update()
-        .where(models.c.name == name)
-        .values(last_version=models.c.last_version + 1)
-        .returning(models.c.last_version)
-    )
-    return int(connection.execute(counted).scalar_one())
-
-
-def _made_by(connection: Connection, intent: str | None) -> Version | None:
-    if intent is None:
-        return None
-    query = sa.select(model_versions).where(model_versions.c.intent == intent)
-    found = connection.execute(query).first()
-    return None if found is None else _version(found, ())
-
-
 def delete(connection: Connection, name: str, number: int, now_ns: int) -> None:
     """Take a version away: its number stays used, its aliases go. Raises NotFound."""
-    get(connection, name, str(number))
-    is_it = sa.and_(model_versions.c.name == name, model_versions.c.version == number)
-    connection.execute(model_versions.update().where(is_it).values(deleted_ns=now_ns))
+    numbered.bury(connection, SHELF, name, number, now_ns)
     for table in (model_files, model_aliases):
         doomed = table.delete().where(table.c.name == name, table.c.version == number)
         connection.execute(doomed)
@@ -209,27 +173,14 @@ def note_manifest(connection: Connection, manifest: Manifest) -> None:
 def get(connection: Connection, name: str, reference: str = LATEST) -> Version:
     """The version that a number, an alias or "latest" names. Raises NotFound."""
     number = _number(connection, name, reference)
-    query = sa.select(model_versions).where(
-        model_versions.c.name == name, model_versions.c.version == number
-    )
-    found = connection.execute(query).first()
-    if found is None or found.deleted_ns:
-        what = f"version {number} of model {name!r} was deleted"
-        raise NotFound(
-            what if found is not None else f"model {name!r} has no version {number}",
-            hint=f"outlast models ls {name}",
-        )
+    found = numbered.row(connection, SHELF, name, number)
     return _version(found, _aliases(connection, name).get((name, number), ()))
 
 
 def _number(connection: Connection, name: str, reference: str) -> int:
-    newest = _newest(connection, name)
-    if newest is None:
-        raise NotFound(f"there is no model {name!r}", hint="outlast models ls")
-    if reference == LATEST:
-        return newest
-    if reference.isascii() and reference.isdigit() and len(reference) < 18:
-        return int(reference)
+    newest, number = numbered.newest(connection, SHELF, name), numbered.number_of(reference)
+    if reference == LATEST or number is not None:
+        return newest if number is None else number
     query = sa.select(model_aliases.c.version).where(
         model_aliases.c.name == name, model_aliases.c.alias == reference
     )
@@ -241,30 +192,12 @@ def _number(connection: Connection, name: str, reference: str) -> int:
     return int(found)
 
 
-def _newest(connection: Connection, name: str) -> int | None:
-    query = sa.select(sa.func.max(model_versions.c.version)).where(
-        model_versions.c.name == name, model_versions.c.deleted_ns == 0
-    )
-    return connection.execute(query).scalar()
-
-
 def versions(
     connection: Connection, name: str, *, before: int = 0, limit: int = 100
 ) -> list[Version]:
     """The versions of a model, newest first; `before` is the last one of the page before."""
-    newest = _newest(connection, name)
-    if newest is None:
-        raise NotFound(f"there is no model {name!r}", hint="outlast models ls")
-    query = (
-        sa.select(model_versions)
-        .where(model_versions.c.name == name, model_versions.c.deleted_ns == 0)
-        .order_by(model_versions.c.version.desc())
-        .limit(min(limit, MAX_LIMIT))
-    )
-    if before:
-        query = query.where(model_versions.c.version < before)
+    found = numbered.rows(connection, SHELF, name, before=before, limit=limit)
     aliases = _aliases(connection, name)
-    found = connection.execute(query)
     return [_version(row, aliases.get((name, row.version), ())) for row in found]
 
 
@@ -272,21 +205,7 @@ def newest_of_each(
     connection: Connection, *, after: str = "", limit: int = 100
 ) -> list[tuple[int, Version]]:
     """Every model in the order of names: how many versions it has, and the newest of them."""
-    columns = model_versions.c
-    newest = (
-        sa.select(columns.name, sa.func.max(columns.version).label("v"), sa.func.count().label("n"))
-        .where(columns.deleted_ns == 0, columns.name > after)
-        .group_by(columns.name)
-        .order_by(columns.name)
-        .limit(min(limit, MAX_LIMIT))
-        .subquery()
-    )
-    query = (
-        sa.select(newest.c.n, model_versions)
-        .join(newest, sa.and_(columns.name == newest.c.name, columns.version == newest.c.v))
-        .order_by(columns.name)
-    )
-    rows = connection.execute(query).all()
+    rows = numbered.newest_of_each(connection, SHELF, after=after, limit=limit)
     aliases = _aliases(connection, *(row.name for row in rows))
     return [(row.n, _version(row, aliases.get((row.name, row.version), ()))) for row in rows]
 
@@ -332,17 +251,10 @@ def change(
     description: str | None = None,
 ) -> Version:
     """Set or remove tags, or set the description. Raises NotFound, Invalid."""
-    locked = sa.select(models.c.name).where(models.c.name == name).with_for_update()
-    connection.execute(locked)
-    known = get(connection, name, str(number))
-    gone = set(removed_tags)
-    kept = {tag: value for tag, value in known.tags.items() if tag not in gone}
-    kept.update(tags or {})
-    text = known.description if description is None else description
-    check_texts(kept, text)
-    is_it = sa.and_(model_versions.c.name == name, model_versions.c.version == number)
-    changed = model_versions.update().where(is_it).values(tags=_json(kept), description=text)
-    connection.execute(changed)
+    numbered.relabel(
+        connection, SHELF, name, number,
+        tags=tags, removed_tags=removed_tags, description=description,
+    )  # fmt: skip
     return get(connection, name, str(number))
 
 
@@ -392,7 +304,3 @@ def _version(row: Any, aliases: tuple[str, ...]) -> Version:
         row.size_bytes,
         aliases,
     )
-
-
-def _json(value: Any) -> str:
-    return msgspec.json.encode(dict(value)).decode()

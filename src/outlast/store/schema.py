@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-HEAD = "0003"  # the newest file in migrations/versions/
+HEAD = "0004"  # the newest file in migrations/versions/
 
 metadata = MetaData()
 
@@ -228,6 +228,40 @@ model_aliases = table(
     column("name", String, is_key=True),
     column("alias", String, is_key=True),
     column("version", Whole),
+)
+
+# Datasets by name, as models. A version is a definition; the data stay where they are.
+datasets = table("datasets", column("name", String, is_key=True), column("last_version", Whole))
+dataset_versions = table(
+    "dataset_versions",
+    column("name", String, is_key=True),
+    column("version", Whole, is_key=True),
+    column("id", String),  # of the definition; other versions may have the same
+    column("kind", String),  # file | tabular
+    column("definition", String),  # JSON
+    column("description", String),
+    column("tags", String),  # JSON
+    column("digest", String),  # of the contents when it was registered, "" when nobody looked
+    column("files", Whole),
+    column("size_bytes", Whole),
+    column("run", String),  # its id, "" for data that no run made
+    column("created_ns", Whole),
+    column("created_by", String),
+    column("intent", String, is_optional=True),  # asked twice, it is made once
+    column("deleted_ns", Whole),
+)
+Index("dataset_versions_id", dataset_versions.c.id)
+Index("dataset_versions_intent", dataset_versions.c.intent, unique=True)
+
+# Named roots of data; those that every workspace has are here only when something was set.
+datastores = table(
+    "datastores",
+    column("name", String, is_key=True),
+    column("root", String),  # an absolute folder or a URL; "" = in the workspace's folder
+    column("facts", String),  # JSON: what it stands for, as the names of an Azure account
+    column("is_default", Whole),
+    column("created_ns", Whole),
+    column("created_by", String),
 )
 
 # What runs have asked to be registered, by the place of the record that says so.

@@ -164,6 +164,10 @@ class Supervision:
                 from outlast.supervisor import ranked  # few runs have ranks
 
                 launch = ranked.started_by(launch, environ, self.folder, self.attempt)
+            if self.spec.inputs or self.spec.deliveries:
+                from outlast.supervisor import supplied  # few runs have datasets
+
+                launch = supplied.started_by(launch, environ, self.folder)
             pid = self.channel.start(launch, environ, cgroup_procs=self.limits.make_cgroup())
         except command.CannotStart as error:
             self.fail_to_start(error.reason, error.message, error.exit_code)

@@ -8,27 +8,12 @@ import click
 
 from outlast import units
 from outlast.cli import reach, show
-from outlast.cli.options import Pair
-from outlast.ids import LATEST
+from outlast.cli.options import NameVersion, Pair
 
 if TYPE_CHECKING:
     from outlast.sdk.models import Model
 
 NONE = "no models   try: outlast models register NAME PATH"
-
-
-class Reference(click.ParamType[tuple[str, str]]):
-    """A model as NAME, NAME:3 or NAME:ALIAS."""
-
-    name = "model"
-
-    def convert(
-        self, value: str | tuple[str, str], _param: object, _context: object
-    ) -> tuple[str, str]:
-        if isinstance(value, tuple):
-            return value
-        name, _, version = value.partition(":")
-        return name, version or LATEST
 
 
 @click.group()
@@ -79,7 +64,7 @@ def _table(found: list[Model]) -> str:
             show.age(model.created_ns),
             units.size(model.size_bytes),
             model.run_id,
-            _tags(model),
+            show.tags(model.tags),
             model.description,
         ]
         for model in found
@@ -87,14 +72,8 @@ def _table(found: list[Model]) -> str:
     return show.table(headings, cells, gives_way=(5, 6))
 
 
-def _tags(model: Model) -> str:
-    return " ".join(
-        name if value is None else f"{name}={value}" for name, value in model.tags.items()
-    )
-
-
 @command.command("show")
-@click.argument("model", type=Reference())
+@click.argument("model", type=NameVersion())
 @click.option("--json", "as_json", is_flag=True, help="JSON.")
 def show_one(model: tuple[str, str], as_json: bool) -> None:
     """Show MODEL: where it comes from, and its files."""
@@ -112,7 +91,7 @@ def show_one(model: tuple[str, str], as_json: bool) -> None:
         "made by": made_by or row["created_by"],
         "outputs": row["manifest"][:12],
         "age": show.age(found.created_ns),
-        "tags": _tags(found),
+        "tags": show.tags(found.tags),
         **{f"  {name}": value for name, value in found.properties.items()},
     }
     for name, text in fields.items():
@@ -149,7 +128,7 @@ def register(
 
 
 @command.command("download")
-@click.argument("model", type=Reference())
+@click.argument("model", type=NameVersion())
 @click.argument("folder")
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 def download(model: tuple[str, str], folder: str, overwrite: bool) -> None:
@@ -163,7 +142,7 @@ def download(model: tuple[str, str], folder: str, overwrite: bool) -> None:
 
 
 @command.command("tag")
-@click.argument("model", type=Reference())
+@click.argument("model", type=NameVersion())
 @click.argument("tags", type=Pair(), nargs=-1)
 @click.option("--remove", "removed", multiple=True, help="A tag to take away; may be repeated.")
 @click.option("--description", default=None, help="Set the description.")
@@ -176,11 +155,11 @@ def tag(
     """Set TAGS (NAME=VALUE) of MODEL."""
     found = _found(model)
     found.change(tags=dict(tags), removed_tags=removed, description=description)
-    click.echo(f"{found.name}:{found.version}  {_tags(found)}".rstrip())
+    click.echo(f"{found.name}:{found.version}  {show.tags(found.tags)}".rstrip())
 
 
 @command.command("alias")
-@click.argument("model", type=Reference())
+@click.argument("model", type=NameVersion())
 @click.argument("alias")
 @click.option("--remove", is_flag=True, help="Take the alias away from the model.")
 def alias(model: tuple[str, str], alias: str, remove: bool) -> None:
@@ -197,7 +176,7 @@ def alias(model: tuple[str, str], alias: str, remove: bool) -> None:
 
 
 @command.command("rm")
-@click.argument("model", type=Reference())
+@click.argument("model", type=NameVersion())
 @click.option("-y", "--yes", is_flag=True, help="Don't ask.")
 def rm(model: tuple[str, str], yes: bool) -> None:
     """Delete MODEL, a NAME:VERSION, for good; its number is never given again."""

@@ -19,6 +19,7 @@ from outlast.server.route import BYTES, Route
 from outlast.server.routes.blobs import Sha256
 from outlast.store import manifests, models, runs
 from outlast.store.models import File, Lineage, New, Version
+from outlast.store.numbered import MAX_LIMIT
 
 
 class ModelRow(msgspec.Struct):
@@ -67,7 +68,7 @@ class WholeModel(msgspec.Struct):
 class NamesPage(msgspec.Struct, forbid_unknown_fields=True):
     """Which models, in the order of names."""
 
-    limit: Annotated[int, Meta(ge=1, le=models.MAX_LIMIT)] = 100
+    limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT)] = 100
     after: Annotated[str, Meta(description="`next` of the page before")] = ""
     run: Annotated[str, Meta(description="only versions that this run made, all of them")] = ""
 
@@ -75,7 +76,7 @@ class NamesPage(msgspec.Struct, forbid_unknown_fields=True):
 class Before(msgspec.Struct, forbid_unknown_fields=True):
     """Which versions, newest first."""
 
-    limit: Annotated[int, Meta(ge=1, le=models.MAX_LIMIT)] = 100
+    limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT)] = 100
     before: Annotated[int, Meta(ge=0, description="`next` of the page before")] = 0
 
 
