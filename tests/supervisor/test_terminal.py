@@ -127,6 +127,31 @@ def test_what_is_typed_reaches_the_shell_once_and_its_answer_the_journal(run: Ru
     assert run.log == ""
 
 
+def test_a_little_output_is_told_as_it_is_and_much_only_by_its_length(run: Run) -> None:
+    session(run, ["/bin/sh", "-c", "stty raw -echo; echo ready; exec cat"])
+    run.wait_output("ready\n")
+    with attached(run) as driver:
+        driver.type(b"a key")
+        driver.wait_accepted()
+        few = driver.wait(wire.WRITTEN)
+        whole = raw(run)
+        assert few.payload
+        assert few.payload == whole[few.number - len(few.payload) : few.number]
+        driver.type(b"x" * 60_000)
+        while (much := driver.wait(wire.WRITTEN)).number < few.number + 60_000:
+            assert len(much.payload) <= 2 << 10
+        driver.wait_accepted()
+
+
+def test_a_key_without_an_echo_is_accepted_as_well(run: Run) -> None:
+    session(run, ["/bin/sh", "-c", "stty -echo; echo ready; exec sleep 600"])
+    run.wait_output("ready")
+    with attached(run) as driver:
+        driver.type(b"secret")
+        driver.wait_accepted()
+        assert driver.accepted == 6
+
+
 def test_all_output_is_read_before_the_end_is_told(run: Run) -> None:
     for attempt in range(1, 6):
         run.path.joinpath("output").unlink(missing_ok=True)

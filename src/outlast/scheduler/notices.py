@@ -20,6 +20,10 @@ _log = logging.getLogger(__name__)
 
 LOGGED_S = 0.1
 PRINTED_S = 1.0
+# After news that nobody acts on at once (a job that prints, a key and its echo) the next is looked
+# at so much later: else a job that prints line by line would wake the server for each.
+REST_S = 0.02
+_AT_ONCE = frozenset((EVENTS, END, SOCKET, ""))
 
 
 class Listener(Protocol):
@@ -49,7 +53,8 @@ class Notices:
         self._delayed: dict[str, asyncio.TimerHandle] = {}
         self._printing: dict[str, asyncio.TimerHandle] = {}
         self._watcher.add(self._runs_folder)
-        asyncio.get_running_loop().add_reader(self._watcher.fileno(), self._on_readable)
+        self._resting: asyncio.TimerHandle | None = None
+        self._listen()
 
     def watch(self, run_id: str) -> None:
         """Watch a run's folder; look at it once afterwards."""
@@ -72,6 +77,8 @@ class Notices:
 
     def close(self) -> None:
         """Give all descriptors back."""
+        if self._resting is not None:
+            self._resting.cancel()
         asyncio.get_running_loop().remove_reader(self._watcher.fileno())
         for timers in (self._delayed, self._printing):
             for timer in timers.values():
@@ -82,8 +89,19 @@ class Notices:
     def _path(self, run_id: str) -> str:
         return RunFolder(os.path.join(self._runs_folder, run_id)).path
 
+    def _listen(self) -> None:
+        asyncio.get_running_loop().add_reader(self._watcher.fileno(), self._on_readable)
+
+    def _rest(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._watcher.fileno())
+        self._resting = loop.call_later(REST_S, self._listen)
+
     def _on_readable(self) -> None:
-        for folder, name in self._watcher.read():
+        changes = self._watcher.read()
+        if all(folder != self._runs_folder and name not in _AT_ONCE for folder, name in changes):
+            self._rest()
+        for folder, name in changes:
             if folder == self._runs_folder:
                 self._on_runs_folder(name)
             else:

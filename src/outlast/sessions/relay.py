@@ -92,6 +92,7 @@ class Relay:
         self._cursor = Cursor(folder.file(OUTPUT))
         self._piece_bytes = FIRST_PIECE_BYTES
         self._gaps = _gaps(folder)
+        self._end_at, self._end_bytes = 0, b""  # the journal's last bytes, as they were told
         self._size = (hello.columns, hello.rows)
         self._has_exited = False
         self._news: dict[str, Any] = {}  # the last, for a viewer that has to be told again
@@ -222,9 +223,11 @@ class Relay:
             return
         if frame.kind == wire.GAP:
             self._gaps.append((int(frame.said()["from"]), frame.number))
-        elif frame.kind == wire.WRITTEN and frame.number - self._followed >= FOLLOW_BYTES:
-            self._followed = frame.number
-            self._screens.follow(self._folder)
+        elif frame.kind == wire.WRITTEN:
+            self._end_at, self._end_bytes = frame.number - len(frame.payload), frame.payload
+            if frame.number - self._followed >= FOLLOW_BYTES:
+                self._followed = frame.number
+                self._screens.follow(self._folder)
         elif frame.kind == wire.NEWS:
             self._news = frame.said()
         elif frame.kind == wire.SIZE:
@@ -294,6 +297,9 @@ class Relay:
                 return True
             if wanted.offset < start:
                 limit_bytes = min(limit_bytes, start - wanted.offset)
+        if wanted.offset == self._end_at and 0 < len(self._end_bytes) <= limit_bytes:
+            self._do(self._half.read(self._end_bytes, time.monotonic()))
+            return True
         self._cursor.offset = wanted.offset
         try:
             data = self._cursor.read_bytes(limit_bytes)

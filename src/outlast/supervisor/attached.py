@@ -25,6 +25,9 @@ MOST_SEATS = 64
 DRIVERS_SEATS = 8
 _READ_BYTES = 64 << 10
 _WHO_CHARS = 200
+# So long the answer to a key waits for the key's echo: told together, they cost the relay one
+# wake-up instead of two, and the echo, which somebody waits for, comes first.
+_ECHO_S = 0.001
 _MOST_GAPS = 16  # unsaid; whoever reads so slowly begins anew
 
 
@@ -161,10 +164,10 @@ class Room:
         for seat in list(self._seats.values()):
             seat.say(frame)
 
-    def written(self, length: int) -> None:
-        """The journal has this length by now."""
+    def written(self, length: int, end: bytes = b"") -> None:
+        """The journal has this length by now; `end` are its last bytes, when they are few."""
         self._screen.written = length
-        self.say(Frame(wire.WRITTEN, length))
+        self.say(Frame(wire.WRITTEN, length, end))
 
     def resized(self, size: Size) -> None:
         """The terminal has this size by now."""
@@ -175,7 +178,7 @@ class Room:
         """The terminal took some of the driver's input."""
         seat = self._seats.get(self._typed.ledger.seat or 0)
         if seat is not None:
-            seat.say(Frame(wire.ACCEPTED, self._typed.ledger.accepted))
+            seat.say_soon(Frame(wire.ACCEPTED, self._typed.ledger.accepted))
             if self._typed.ledger.wants_input:
                 seat.listen(True)
 
@@ -265,6 +268,8 @@ class Seat:
         self._is_listening = True
         self._out = b""  # partly sent
         self._unsaid: Dict[int, Frame] = {}  # the newest of each kind, oldest first
+        self._soon: Optional[Frame] = None  # said with what is said next, or by a timer
+        self._timer = f"seat {number}"
         self._events = -1
 
     def begin(self, line: bytes) -> None:
@@ -286,6 +291,14 @@ class Seat:
         self._unsaid[kind] = frame
         if not self._out:
             self._flush()
+
+    def say_soon(self, frame: Frame) -> None:
+        """Send this within a millisecond or two, in place of an older one, behind a WRITTEN."""
+        if self._fd < 0:
+            return
+        if self._soon is None and not self._out:
+            self._loop.after(self._timer, _ECHO_S, self._flush)
+        self._soon = frame
 
     def listen(self, is_listening: bool) -> None:
         """Read what it says, or leave it unread for now."""
@@ -312,12 +325,13 @@ class Seat:
         if self._fd < 0:
             return
         self._loop.forget(self._fd)
+        self._loop.cancel(self._timer)
         self._fd = -1
         self._socket.close()
         self._left(self)
 
     def _ready(self) -> None:
-        if self._out or self._unsaid:
+        if self._out:
             self._flush()
         if self._fd >= 0 and self._is_listening:
             try:
@@ -335,10 +349,9 @@ class Seat:
 
     def _flush(self) -> None:
         try:
-            while self._out or self._unsaid:
+            while self._out or self._unsaid or self._soon:
                 if not self._out:
-                    self._out = b"".join(lengthened(frame) for frame in self._unsaid.values())
-                    self._unsaid.clear()
+                    self._out = self._gathered()
                 sent = self._socket.send(self._out, _socket.MSG_NOSIGNAL)
                 self._out = self._out[sent:]
         except BlockingIOError:
@@ -347,6 +360,16 @@ class Seat:
             self.close()
             return
         self._watch()
+
+    def _gathered(self) -> bytes:
+        frames = list(self._unsaid.values())
+        self._unsaid.clear()
+        if self._soon is not None:
+            is_behind = bool(frames) and frames[0].kind == wire.WRITTEN
+            frames.insert(1 if is_behind else 0, self._soon)
+            self._soon = None
+            self._loop.cancel(self._timer)
+        return b"".join([lengthened(frame) for frame in frames])
 
     def _watch(self) -> None:
         events = select.POLLIN if self._is_listening else 0

@@ -197,10 +197,12 @@ class Marked:
         self._at = max(self._at, offset)
         self._parser = Parser()
 
-    def follow(self, length: int) -> None:
-        """Look at what came up to `length` since the last time."""
+    def follow(self, length: int, end: bytes = b"") -> None:
+        """Look at what came up to `length` since the last time; `end` are its last bytes."""
         while self._at < length:
-            piece = os.pread(self._output, min(length - self._at, _AGAIN_BYTES), self._at)
+            piece = end
+            if not end or self._at + len(end) != length:
+                piece = os.pread(self._output, min(length - self._at, _AGAIN_BYTES), self._at)
             if not piece:
                 return
             marks = self._parser.feed(self._at, piece)

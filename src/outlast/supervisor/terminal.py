@@ -41,6 +41,8 @@ _LONGEST_RETRY_S = 2.0
 # More than the kernel holds of a terminal's output: whoever writes on can't keep its end from us.
 _DRAINED_BYTES = 1 << 20
 _IUTF8 = 0o40000
+# So few new bytes are told as they are: those who follow needn't read them from the journal.
+_TOLD_BYTES = 2 << 10
 _GONE = "its terminal is gone: both of its supervisors were killed"
 
 
@@ -132,13 +134,22 @@ class Terminal(Channel):
     def _grown(self, before: int) -> None:
         length = self._pump.length
         if length > before:
-            self._room.written(length)  # first: somebody waits for the echo of a key
+            end = self._end(before)
+            self._room.written(length, end)  # first: somebody waits for the echo of a key
             self._timing.came(max(before, self._lost_until), length)
-            self._marks.follow(length)
+            self._marks.follow(length, end)
             self._upkeep.grown(length)
         if self._pump.refusal and self._desk.loop.due_s("room") is None:
             complain(f"{names.OUTPUT}: {self._pump.refusal}; the newest is kept in memory")
             self._desk.loop.after("room", self._retry_s, self._look_for_room)
+
+    def _end(self, start: int) -> bytes:
+        """What came from `start` on, when it is little; b"" = look into the journal."""
+        size_bytes = self._pump.length - start
+        if size_bytes > _TOLD_BYTES or start < self._lost_until:
+            return b""
+        end = os.pread(self._pump.journal, size_bytes, start)
+        return end if len(end) == size_bytes else b""
 
     def _look_for_room(self) -> None:
         before = self._pump.length

@@ -55,10 +55,11 @@ class Typed:
         self._loop = loop
         self._accepted = accepted
         self._can_splice = True
+        self._placed_bytes = self._level()  # what is in the pipe
         note = os.pread(ends.note, KEPT_BYTES + 1, 0)
         self.ledger = DriverLedger.from_bytes(note[:KEPT_BYTES])
         if note[KEPT_BYTES:] == _IS_PUTTING:
-            self.ledger.accepted += self._level()
+            self.ledger.accepted += self._placed_bytes
             self._keep(_IS_PUT)
         self.flow()
 
@@ -71,7 +72,7 @@ class Typed:
         before = self.ledger.accepted
         while self._empty() and self.ledger.held:
             self._put()
-        if self._level():
+        if self._placed_bytes:
             self._loop.watch(self._ends.terminal, self.flow, select.POLLOUT)
         else:
             self._loop.forget(self._ends.terminal)
@@ -81,27 +82,27 @@ class Typed:
     def _put(self) -> None:
         self._keep(_IS_PUTTING)
         size_bytes = os.write(self._ends.put, memoryview(self.ledger.held)[:_PUT_BYTES])
+        self._placed_bytes += size_bytes
         self.ledger.wrote(size_bytes)
         self._keep(_IS_PUT)
 
     def _empty(self) -> bool:
         """Move what is in the pipe into the terminal; is nothing left?"""
-        while self._level():
+        while self._placed_bytes:
             try:
-                self._move()
+                self._placed_bytes -= self._move()
             except BlockingIOError:
                 return False
             except OSError as error:
                 if error.errno != errno.EIO:  # hung up: nobody is there to read it
                     raise
-                os.read(self._ends.placed, _PUT_BYTES)
+                self._placed_bytes -= len(os.read(self._ends.placed, _PUT_BYTES))
         return True
 
-    def _move(self) -> None:
+    def _move(self) -> int:
         if self._can_splice:
             try:
-                kernel.splice(self._ends.placed, self._ends.terminal, _PUT_BYTES)
-                return
+                return kernel.splice(self._ends.placed, self._ends.terminal, _PUT_BYTES)
             except OSError as error:
                 if error.errno not in _CANNOT:
                     raise
@@ -109,9 +110,11 @@ class Typed:
         # Asked first, since what was read can't be put back: a canonical line at most is refused.
         if not select.select([], [self._ends.terminal], [], 0)[1]:
             raise BlockingIOError
-        rest = memoryview(os.read(self._ends.placed, 256))
+        piece = os.read(self._ends.placed, 256)
+        rest = memoryview(piece)
         while rest:
             rest = rest[os.write(self._ends.terminal, rest) :]
+        return len(piece)
 
     def _level(self) -> int:
         count = fcntl.ioctl(self._ends.placed, termios.FIONREAD, b"\0\0\0\0")

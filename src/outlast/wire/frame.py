@@ -34,7 +34,7 @@ ACCEPTED = 21  # server: number = how much of the input the PTY has taken
 SIZE = 22  # either: {"columns", "rows"}; number = offset of the output at which it took effect
 NEWS = 23  # server: {"role", "epoch", "driver", "viewers"}; number = 0
 EXIT = 24  # server: number = length of the output; {"code", "signal", "t_ns", "message", …}
-WRITTEN = 25  # supervisor to server only: number = length of the output journal
+WRITTEN = 25  # supervisor to server only: number = length of the journal; its last bytes, or none
 
 # Tunnels.
 DATA = 32  # number = offset of the first byte in this direction
