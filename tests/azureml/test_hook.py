@@ -40,8 +40,12 @@ def test_every_name_in_the_table_is_there(module: str) -> None:
 
 
 def test_a_module_that_is_not_served_is_an_import_error() -> None:
-    with pytest.raises(ModuleNotFoundError, match=r"azureml\.opendatasets"):
+    with pytest.raises(ModuleNotFoundError, match=r"azureml\.opendatasets.*served by Azure"):
         import_module("azureml.opendatasets")
+    with pytest.raises(ModuleNotFoundError, match="FLAML"):
+        import_module("azureml.automl.core.shared.constants")
+    with pytest.raises(ModuleNotFoundError, match=r"docs/azureml\.md"):
+        import_module("azureml.nothing")
     with pytest.raises(AttributeError, match="NoSuchThing"):
         import_module("azureml.core").NoSuchThing  # noqa: B018
 

@@ -18,7 +18,7 @@ from importlib.util import module_from_spec
 from types import ModuleType
 from typing import Any, List, Optional, Sequence
 
-from outlast.azureml.names import MODULES, load
+from outlast.azureml.names import MODULES, load, why_absent
 from outlast.errors import Conflict, Invalid
 
 CHOICE = "OUTLAST_AZUREML"
@@ -40,7 +40,7 @@ class _Finder(MetaPathFinder):
             if fullname.startswith(_PREFIX):
                 return None
             raise ModuleNotFoundError(
-                f"Outlast serves no module {name!r}; docs/azureml.md tells what there is",
+                f"Outlast serves no module {name!r}: {why_absent(name)}",
                 name=fullname,
             )
         return ModuleSpec(fullname, _Loader(name), is_package=True)

@@ -6,6 +6,7 @@ package, profile) is refused: Outlast serves none.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from datetime import datetime, timezone
@@ -20,7 +21,7 @@ from outlast.azureml.exceptions import (
     WebserviceException,
     translated,
 )
-from outlast.azureml.names import WHY
+from outlast.azureml.names import WHY, load
 from outlast.errors import NotFound
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 REGISTERED_WITHIN_S = 10.0
 LOOK_S = 0.05
 MODELS_FOLDER = "azureml-models"
+DATASETS = "datasets"  # the property that lists them
 
 
 class Framework:
@@ -173,6 +175,15 @@ class Model:
         """The model that serialize() told of. Raises ModelNotFoundException without one."""
         return Model(workspace, id=str(model_payload["id"]))
 
+    @property
+    def datasets(self) -> Dict[str, List[Any]]:
+        """What it was made with, as said at its registration: {purpose: [Dataset]}."""
+        made: Dict[str, List[Any]] = {}
+        for purpose, dataset_id in json.loads(self.properties.get(DATASETS, "[]")):
+            dataset = load("azureml.core", "Dataset").get_by_id(self.workspace, dataset_id)
+            made.setdefault(purpose, []).append(dataset)
+        return made
+
     def serialize(self) -> Dict[str, Any]:
         """Its facts as JSON values."""
         return {
@@ -266,7 +277,9 @@ class Model:
         with translated():
             made = models.register(
                 model_name, model_path, tags=texts(tags), description=description or "",
-                properties=own_properties(properties, model_framework, model_framework_version),
+                properties=own_properties(
+                    properties, model_framework, model_framework_version, datasets
+                ),
                 workspace=workspace._client(),
             )  # fmt: skip
         return Model(workspace, model_name, _native=made)
@@ -341,11 +354,16 @@ def texts(tags: Any) -> Dict[str, Optional[str]]:
 
 
 def own_properties(
-    properties: Any, framework: Optional[str], framework_version: Optional[str]
+    properties: Any,
+    framework: Optional[str],
+    framework_version: Optional[str],
+    datasets: Any = None,
 ) -> Dict[str, str]:
-    """A model's properties, with what it was made with among them."""
+    """A model's properties, with what it was made with, and from which data, among them."""
     given = {"framework": framework, "framework_version": framework_version}
     told = {key: str(value) for key, value in given.items() if value is not None}
+    if datasets:
+        told[DATASETS] = json.dumps([[purpose, str(made.id)] for purpose, made in datasets])
     return {**told, **{str(key): str(value) for key, value in (properties or {}).items()}}
 
 

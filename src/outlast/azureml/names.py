@@ -92,7 +92,7 @@ _REFUSED: Dict[str, Tuple[Tuple[str, ...], str, str]] = {
         "Outlast's server listens where the setting `host` says (docs/server.md)",
     ),
     "automl": (
-        ("AutoMLConfig", "AutoMLRun"),
+        ("AutoMLConfig", "AutoMLImageConfig", "AutoMLRun"),
         "Outlast has no automated machine learning",
         "Submit a script that uses a library such as FLAML or auto-sklearn",
     ),
@@ -189,7 +189,36 @@ MODULES: Dict[str, Dict[str, str]] = {
     "azureml.widgets.run_details": {"RunDetails": "run_details"},
     "azureml.train.automl": _refused("automl"),
     "azureml.train.automl.run": _refused("automl"),
+    "azureml.train.automl.automlconfig": _refused("automl"),
 }  # fmt: skip
+
+# Packages beside azureml-core that aren't served -> why, and the nearest thing.
+ABSENT: Dict[str, str] = {
+    "azureml.pipeline": "pipelines aren't there yet; submit one run after the other, "
+    "experiment.submit(…, inputs={…}) hands outputs on",
+    "azureml.automl": "Outlast has no automated machine learning; submit a script that uses a "
+    "library such as FLAML",
+    "azureml.train.automl": "Outlast has no automated machine learning; submit a script that uses "
+    "a library such as FLAML",
+    "azureml.opendatasets": "these data are served by Azure; fetch them by their own address, as "
+    "Dataset.Tabular.from_delimited_files('https://…')",
+    "azureml.interpret": "it explains models; use the packages interpret or shap themselves, and "
+    "run.upload_folder for what they make",
+    "azureml.datadrift": "it watches data in Azure; submit a script that compares them",
+    "azureml.tensorboard": "start it yourself: tensorboard --logdir on the run's logs/",
+    "azureml.mlflow": "use run.log, or the package mlflow by itself",
+    "azureml.contrib": "it was a preview of Azure's",
+}  # fmt: skip
+
+
+def why_absent(module: str) -> str:
+    """Why no such module is served, in words that end the message of an ImportError."""
+    names = module.split(".")
+    for depth in range(len(names), 0, -1):
+        found = ABSENT.get(".".join(names[:depth]))
+        if found:
+            return found
+    return "docs/azureml.md tells what there is"
 
 
 def load(module: str, name: str) -> Any:

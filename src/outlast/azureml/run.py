@@ -437,7 +437,9 @@ class Run(LoggingCalls, FileCalls, Portal):
         path = model_path or model_name
         facts: Dict[str, Any] = {
             "tags": model_tags(tags),
-            "properties": own_properties(properties, model_framework, model_framework_version),
+            "properties": own_properties(
+                properties, model_framework, model_framework_version, datasets
+            ),
             "description": description or "",
         }
         with translated():
