@@ -39,6 +39,7 @@ _HOMES: Dict[str, str] = {
 }
 # Public names that are modules.
 _ROOMS: Dict[str, str] = {
+    "compute": "outlast.sdk.compute",
     "datasets": "outlast.sdk.datasets",
     "datastores": "outlast.sdk.datastores",
     "models": "outlast.sdk.models",

@@ -150,6 +150,13 @@ _ASKING: Sequence[Callable[[Any], Any]] = (
     click.option("--cpus", type=float, help="CPUs to wait for [1]."),
     click.option("--memory", type=Size(), help="Memory to wait for, as 4GB."),
     click.option("--gpus", type=int, help="GPUs to wait for."),
+    click.option("--compute", default="", metavar="NAME", help="Wait for a node of this target."),
+    click.option("--nodes", type=click.IntRange(1), help="Start it on so many nodes, as ranks."),
+    click.option("--processes", type=click.IntRange(1), help="Ranks on each node."),
+    click.option(
+        "--ranks", type=click.Choice(["torch", "mpi", "tensorflow"]),
+        help="Which variables tell a rank who it is [torch].",
+    ),
     click.option("--memory-limit", type=Size(), help="End it when it uses more than this."),
     click.option("--max-time", type=Duration(), help="End it after this time [30d]."),
     click.option("--grace", type=Duration(), help="Between TERM and KILL [10s]."),
@@ -193,6 +200,10 @@ def request(asked: Mapping[str, Any]) -> dict[str, Any]:
         "folder": asked["cwd"],
         "outputs": outputs,
         "resources": _given(cpus=asked["cpus"], memory_bytes=asked["memory"], gpus=asked["gpus"]),
+        "target": asked["compute"],
+        "distributed": _given(
+            nodes=asked["nodes"], processes_per_node=asked["processes"], kind=asked["ranks"]
+        ),
         "limits": _given(
             memory_bytes=asked["memory_limit"],
             max_run_duration_s=asked["max_time"],

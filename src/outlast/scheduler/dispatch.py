@@ -89,6 +89,8 @@ class Dispatch:
                 upstream=upstream,
                 attempt=state.attempt,
                 needs_turn=spec.kind == "command",
+                target=spec.target,
+                nodes=spec.distributed.nodes,
             )
         )
         self.pump()

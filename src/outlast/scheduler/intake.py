@@ -15,17 +15,18 @@ import sqlalchemy as sa
 from outlast.artifacts import snapshot
 from outlast.artifacts.blobs import Blobs
 from outlast.environments import existing
-from outlast.errors import Conflict, Invalid
+from outlast.errors import Conflict, Invalid, NotFound
 from outlast.executors.executor import Executor
 from outlast.ids import new_run_id
 from outlast.run import redact
 from outlast.run.environment import Environment
 from outlast.run.folder import WORK
-from outlast.run.spec import RunSpec, Source
-from outlast.scheduler import launching
+from outlast.run.spec import Resources, RunSpec, Source
+from outlast.scheduler import launching, pools
 from outlast.scheduler.launching import Launch
 from outlast.scheduler.slots import Slots
-from outlast.store import schema
+from outlast.store import compute, schema
+from outlast.store.compute import Target
 from outlast.store.database import Database
 from outlast.supervisor import outputs
 
@@ -65,6 +66,7 @@ class Intake:
         spec = RunSpec.from_dict(values)
         checked = launch if isinstance(launch, Launch) else Launch.from_dict(launch)
         _check_kind(spec)
+        spec = self._placed(spec)
         if spec.executor not in self._executors:
             known = ", ".join(sorted(self._executors))
             raise Invalid.field("executor", spec.executor, f"use one of: {known}")
@@ -99,13 +101,11 @@ class Intake:
             created_ns=0,
             kind="command",
             after=(),
+            # Of a target that may have changed since: they are worked out anew.
+            resources=Resources() if spec.target else spec.resources,
         )
         return fresh, lambda: _kept(spec, environ)
 
-    def _check_outputs(self, spec: RunSpec, launch: Launch) -> None:
-        """What the supervisor would refuse later is refused now; and one thing has one name."""
-        folder = os.path.join(self._runs_folder, spec.id)
-        is_snapshot = spec.source is not None and spec.source.kind == "snapshot"
     def _placed(self, spec: RunSpec) -> RunSpec:
         """The spec with what its nodes hold of this machine, where it is for a compute target."""
         if spec.target in ("", compute.LOCAL):
@@ -130,6 +130,10 @@ class Intake:
         node = pools.cut(target.node, target.max_nodes, self._slots.totals).node
         return spec._replace(resources=pools.wanted(node, nodes, self._slots.totals))
 
+    def _check_outputs(self, spec: RunSpec, launch: Launch) -> None:
+        """What the supervisor would refuse later is refused now; and one thing has one name."""
+        folder = os.path.join(self._runs_folder, spec.id)
+        is_snapshot = spec.source is not None and spec.source.kind == "snapshot"
         work = os.path.join(folder, WORK) if is_snapshot else launch.folder
         named: dict[str, int] = {}
         for index, output in enumerate(spec.outputs):
@@ -165,6 +169,15 @@ class Intake:
         return source._replace(digest=taken.digest, left_out=snapshot.told(taken.left_out))
 
 
+def _check_place(target: Target) -> None:
+    """May a session be opened on it? Raises Invalid or Conflict."""
+    if target.kind != compute.INSTANCE:
+        remedy = "terminals are opened on an instance; this is a pool for runs"
+        raise Invalid.field("target", target.name, remedy)
+    if target.is_stopped:
+        raise Conflict(f"{target.name} is stopped", hint=f"outlast compute start {target.name}")
+
+
 def _check_environment(spec: RunSpec) -> None:
     """What can be known before a run is made; whether its packages exist, only a build tells."""
     if not spec.environment:
@@ -182,6 +195,11 @@ def _check_kind(spec: RunSpec) -> None:
         raise Invalid.field("kind", spec.kind, "only its own script can begin such a run")
     if spec.kind == "command":
         return
+    if spec.kind == "sweep":
+        if any(spec.resources):
+            remedy = "a sweep takes no slots, its trials do"
+            raise Invalid.field("resources", spec.resources, remedy)
+        return
     if spec.kind == "session" and spec.terminal is None:
         raise Invalid.field("terminal", None, "a session needs columns and rows")
     # Whoever opens one sits before it: it never waits, so it can set nothing aside.
@@ -195,11 +213,6 @@ def _kept(spec: RunSpec, environ: Mapping[str, str] | None) -> Launch:
     environ = _plain_environ() if environ is None else environ
     if spec.kind == "interactive":
         raise Conflict(f"run {spec.id} was interactive: only its script can begin it again")
-    if spec.kind == "sweep":
-        if any(spec.resources):
-            remedy = "a sweep takes no slots, its trials do"
-            raise Invalid.field("resources", spec.resources, remedy)
-        return
     if spec.kind != "command":
         hint = "outlast sweep" if spec.kind == "sweep" else "outlast shell"
         raise Conflict(f"{spec.id} is a {spec.kind}: it isn't repeated", hint=hint)

@@ -39,10 +39,12 @@ from outlast.scheduler.queue import Facts, Queue
 from outlast.scheduler.registering import Registering
 from outlast.scheduler.retention import Retention
 from outlast.scheduler.scribe import News, Scribe, now_ns
-from outlast.scheduler.slots import Held, Slots
+from outlast.scheduler.slots import Held, Slots, Totals
 from outlast.scheduler.stopping import Stopping
 from outlast.scheduler.supervisors import Supervisors
+from outlast.store import compute
 from outlast.store import runs as store_runs
+from outlast.store.compute import Target
 from outlast.store.database import Database
 
 _log = logging.getLogger(__name__)
@@ -281,6 +283,35 @@ class Scheduler:
         slots = {"total": self._slots.totals._asdict(), "free": self._slots.free._asdict()}
         return {"slots": slots, "queue": waiting}
 
+    def set_target(self, target: Target) -> None:
+        """There is this compute target now, with so many nodes."""
+        self._queue.pools.set(target.name, target.nodes)
+        self._dispatch.pump()
+
+    def drop_target(self, name: str) -> None:
+        """There is no such compute target any more."""
+        self._queue.pools.drop(name)
+
+    def runs_of_target(self, name: str) -> tuple[list[str], list[str]]:
+        """Ids of the runs that are on a target, and of those that wait for it."""
+        on = [i for i, state in self._states.items() if not state.is_over and self._is_on(i, name)]
+        waiting = [run_id for run_id in on if run_id in self._queue]
+        return [run_id for run_id in on if run_id not in self._queue], waiting
+
+    def busy_nodes(self, target: str) -> int:
+        """How many nodes of a target runs hold."""
+        nodes = self._queue.pools.nodes(target, 1)
+        return nodes.busy if nodes is not None else 0
+
+    def _is_on(self, run_id: str, target: str) -> bool:
+        spec = self._specs.get(run_id)
+        return spec is not None and spec.target == target
+
+    @property
+    def totals(self) -> Totals:
+        """What this machine has to give to runs."""
+        return self._slots.totals
+
     def queue_facts(self, run_id: str) -> Facts | None:
         """What a waiting run waits for; None when it doesn't wait."""
         return self._queue.explain(run_id, now_ns())
@@ -422,6 +453,8 @@ class Scheduler:
         fresh = [run_id for run_id in names if run_id not in self._known]
         self._known.update(settled, fresh)
         await asyncio.gather(*(self._take_up(run_id) for run_id in fresh))
+        for target in await self._insist(self._read_targets):
+            self.set_target(target)
         self._dispatch.open()
         for run_id in await self._insist(self._registering.waiting):
             self._registering.asked(run_id)
@@ -453,8 +486,9 @@ class Scheduler:
             self._states[run_id] = state
         has_turn = state.kind == "command" and bool(state.slots)
         if has_turn and not state.outcome and state.status in runs.ACTIVE:
-            experiment = self._specs[run_id].experiment
-            self._queue.at_work(run_id, experiment, Held.from_state(state.slots))
+            spec = self._specs[run_id]
+            held, nodes = Held.from_state(state.slots), spec.distributed.nodes
+            self._queue.at_work(run_id, spec.experiment, held, spec.target, nodes)
         if state.kind == "session" and not state.is_over:
             self.on_printed(run_id)
         for deed in pending(state):
@@ -488,6 +522,10 @@ class Scheduler:
                 self._scribe.look(run_id)
                 for deed in pending(state):
                     self._carry(run_id, deed)
+
+    def _read_targets(self) -> list[Target]:
+        with self._database.read() as connection:
+            return compute.every(connection)
 
     def _sweep_kits(self) -> None:
         used = []

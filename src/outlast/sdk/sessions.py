@@ -24,6 +24,7 @@ def open_session(
     *,
     name: str = "",
     run: str = "",
+    compute: str = "",
     folder: str | Path | None = None,
     columns: int = 80,
     rows: int = 24,
@@ -32,12 +33,14 @@ def open_session(
     """Open a session with `command` (default: the user's shell) and return its row.
 
     It is in `folder` (default: the current one) with this process's environment, or, with `run`, in
-    that run's folder and environment. On a server elsewhere: its home folder and environment.
+    that run's folder and environment. `compute` names the instance on which it is opened. On a
+    server elsewhere: its home folder and environment.
     Raises Invalid, Conflict (the run can't be entered), NotFound.
     """
     workspace = workspace or Workspace()
     wanted: dict[str, Any] = {
         "command": list(command), "name": name, "run": run, "columns": columns, "rows": rows,
+        "compute": compute,
     }  # fmt: skip
     if not workspace.url and not run:
         environ = caller.environ(os.environ)

@@ -32,17 +32,12 @@ def submit(
     folder: str | Path = ".", in_place: bool = False,
     outputs: Sequence[str | Output | Mapping[str, Any]] = (),
     inputs: Mapping[str, Any] | None = None, deliveries: Mapping[str, Any] | None = None,
-    variables: Mapping[str, str] | None = None,
-    parameters: Mapping[str, Any] | None = None,
-    resources: Mapping[str, Any] | None = None,
-    limits: Mapping[str, Any] | None = None,
-    policy: Mapping[str, Any] | None = None,
-    after: Sequence[str | RunHandle] = (),
-    tags: Mapping[str, str | None] | None = None,
-    properties: Mapping[str, str] | None = None,
-    environment: Asked = None,
-    parent: str | None = None,
-    id: str | None = None,
+    variables: Mapping[str, str] | None = None, parameters: Mapping[str, Any] | None = None,
+    resources: Mapping[str, Any] | None = None, target: str = "",
+    distributed: Mapping[str, Any] | None = None, limits: Mapping[str, Any] | None = None,
+    policy: Mapping[str, Any] | None = None, after: Sequence[str | RunHandle] = (),
+    tags: Mapping[str, str | None] | None = None, properties: Mapping[str, str] | None = None,
+    environment: Asked = None, parent: str | None = None, id: str | None = None,
     workspace: Workspace | None = None,
 ) -> RunHandle:  # fmt: skip
     """Queue a run and return at once; the run goes on whatever becomes of this process.
@@ -50,10 +45,13 @@ def submit(
     `command` is a list of arguments, a string that is split as a shell splits words, or the path of
     a Python script ("train.py"), which runs with this interpreter or the environment's. The run
     works on a snapshot of `folder`, or with `in_place` in the folder itself. `outputs` are files or
-    folders that it must produce, beside `outputs/`, which is always collected. `inputs` are datasets
-    (or paths, globs, URLs) by name, `deliveries` folders that go to a datastore at a good end
-    (Datastore.delivery): the command's words name them as `${{inputs.NAME}}` and
-    `${{outputs.NAME}}`. `resources` (cpus, memory_bytes, gpus), `limits` and `policy` hold the fields of run.spec. `environment` (default:
+    folders that it must produce, beside `outputs/`, which is always collected. `inputs` are
+    datasets (or paths, globs, URLs) by name, `deliveries` folders that go to a datastore at a good
+    end (Datastore.delivery): the command's words name them as `${{inputs.NAME}}` and
+    `${{outputs.NAME}}`. `resources` (cpus, memory_bytes, gpus), `limits`, `policy` and
+    `distributed` (nodes, processes_per_node, kind: the command is started once for each rank) hold
+    the fields of run.spec. `target` is the compute target on which it waits for nodes (default:
+    this machine as a whole). `environment` (default:
     this process's own) is an Environment, a file (requirements.txt, environment.yml), a venv, or
     the name of a saved one; it is built before the command starts. `parent` (default: the run that
     this process belongs to) is the id of the run that this one is a part of.
@@ -82,6 +80,8 @@ def submit(
         "outputs": [*(declared(output) for output in outputs), *data.pop("outputs")],
         **data,
         "resources": dict(resources or {}),
+        "target": target,
+        "distributed": dict(distributed or {}),
         "limits": dict(limits or {}),
         "policy": dict(policy or {}),
         "after": [run.id if isinstance(run, RunHandle) else run for run in after],

@@ -60,6 +60,7 @@ class Asked(NamedTuple):
     quota_bytes: int = 1 << 30
     idle_s: float = 0.0
     is_login: bool = False
+    target: str = ""  # the compute instance that it is opened on
     by: str = ""
 
 
@@ -101,6 +102,7 @@ def plan(asked: Asked, entered: RunFolder | None = None) -> Opening:
         command=command,
         source=Source("in_place", place.folder),
         resources=Resources(0.0, 0, 0),
+        target=asked.target,
         terminal=Terminal(asked.columns, asked.rows, asked.quota_bytes, asked.idle_s),
         limits=Limits(
             max_run_duration_s=FOR_EVER_S,

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-HEAD = "0004"  # the newest file in migrations/versions/
+HEAD = "0005"  # the newest file in migrations/versions/
 
 metadata = MetaData()
 
@@ -282,3 +282,23 @@ registrations = table(
     column("message", String),  # why it failed
 )
 Index("registrations_status", registrations.c.status, registrations.c.run)
+
+# Named pools of nodes on which runs wait for their turn; a node is a share of the machine.
+compute_targets = table(
+    "compute_targets",
+    column("name", String, is_key=True),
+    column("kind", String),  # pool | instance
+    column("size", String),  # as it was named, "" for none
+    column("cpus", Real),  # of one node as it was asked for; 0 = an equal part of the machine
+    column("memory_bytes", Whole),
+    column("gpus", Whole),
+    column("min_nodes", Whole),
+    column("max_nodes", Whole),
+    column("idle_s", Real),
+    column("is_stopped", Whole),
+    column("settings", String),  # JSON: what is kept and not acted on
+    column("tags", String),  # JSON
+    column("created_ns", Whole),
+    column("created_by", String),
+    column("changed_ns", Whole),
+)

@@ -25,6 +25,21 @@ class Amounts(NamedTuple):
         )
 
 
+class Nodes(NamedTuple):
+    """The nodes of the compute target on which a run waits."""
+
+    target: str
+    wanted: int = 1
+    busy: int = 0
+    most: int = 1  # 0 = it is stopped, -1 = there is no such target any more
+    holders: tuple[str, ...] = ()  # runs on it
+
+    @property
+    def is_lacking(self) -> bool:
+        """Are there fewer free than are wanted?"""
+        return self.busy + self.wanted > self.most
+
+
 class QueuePlace(NamedTuple):
     """What a waiting run waits for."""
 
@@ -37,6 +52,7 @@ class QueuePlace(NamedTuple):
     not_before_ns: int = 0
     reserved_for: str = ""  # the run that was passed too often and goes first
     is_paused: bool = False
+    nodes: Nodes | None = None  # of its compute target; None on the whole machine
 
     @classmethod
     def of(
@@ -54,12 +70,15 @@ class QueuePlace(NamedTuple):
             not_before_ns=facts.not_before_ns,
             reserved_for=facts.reserved_for,
             is_paused=is_paused,
+            nodes=Nodes(*facts.nodes) if facts.nodes is not None else None,
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
+        plain = {name: value for name, value in self._asdict().items() if name != "nodes"}
         return {
-            **self._asdict(),
+            **plain,
+            **({"nodes": self.nodes._asdict()} if self.nodes is not None else {}),
             **{name: getattr(self, name)._asdict() for name in ("wants", "free", "totals")},
             "holders": [[run_id, held._asdict()] for run_id, held in self.holders],
         }
@@ -71,6 +90,9 @@ class QueuePlace(NamedTuple):
         for name in ("wants", "free", "totals"):
             if name in values:
                 values[name] = Amounts.of(values[name])
+        if "nodes" in values:
+            nodes = values["nodes"]
+            values["nodes"] = Nodes(**{**nodes, "holders": tuple(nodes.get("holders", ()))})
         values["ahead"] = tuple(values.get("ahead", ()))
         values["holders"] = tuple((run, Amounts.of(held)) for run, held in data.get("holders", ()))
         values["upstream"] = tuple((run, status) for run, status in data.get("upstream", ()))

@@ -31,14 +31,15 @@ BEHIND = "outlast.behind"
 @click.command(cls=BehindDashes)
 @click.option("-d", "--detach", is_flag=True, help="Print the session's id and return at once.")
 @click.option("--run", metavar="RUN", default="", help="In this run's folder and environment.")
+@click.option("--compute", metavar="NAME", default="", help="On this compute instance.")
 @click.option("--name", default="", help="A name for it, to attach by.")
 @click.option("--cwd", metavar="FOLDER", help="In this folder instead of the current one.")
 @attached.escape_option
 @click.argument("target", nargs=-1, metavar="[TARGET] [-- COMMAND...]")
 @click.pass_context
 def command(
-    context: click.Context, target: tuple[str, ...], detach: bool, run: str, name: str,
-    cwd: str | None, escape: str,
+    context: click.Context, target: tuple[str, ...], detach: bool, run: str, compute: str,
+    name: str, cwd: str | None, escape: str,
 ) -> int:  # fmt: skip
     """Open a session and sit down at it: your shell, or COMMAND.
 
@@ -64,7 +65,7 @@ def command(
     workspace = reach.workspace()
     row = sessions.open_session(
         words, name=name, run=reach.run(run).id if run else "", folder=cwd,
-        columns=columns, rows=rows, workspace=workspace,
+        compute=compute, columns=columns, rows=rows, workspace=workspace,
     )  # fmt: skip
     if row["missing_variables"]:
         show.say(f"secret, so not set here: {row['missing_variables']}")

@@ -87,6 +87,7 @@ class Wanted(msgspec.Struct, forbid_unknown_fields=True):
     umask: Annotated[int, Meta(ge=0, le=0o777)] = launching.DEFAULT_UMASK
     run: Annotated[str, Meta(description="enter this run: its folder and environment")] = ""
     name: Annotated[str, Meta(max_length=255)] = ""
+    compute: Annotated[str, Meta(description="the instance on which it is opened")] = ""
     login: Annotated[bool | None, Meta(description="a login shell; null: without environ")] = None
     columns: Annotated[int, Meta(ge=1, le=1000)] = 80
     rows: Annotated[int, Meta(ge=1, le=1000)] = 24
@@ -164,6 +165,7 @@ async def open_session(call: Call) -> Response:
         quota_bytes=wanted.quota_bytes,
         idle_s=wanted.idle_s,
         is_login=is_login,
+        target=wanted.compute,
         by=call.principal.name,
     )
     entered = None

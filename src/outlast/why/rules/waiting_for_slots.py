@@ -26,6 +26,8 @@ def rule(evidence: Evidence) -> Finding | None:
         )
     if queue.upstream or queue.not_before_ns > evidence.now_ns:
         return None
+    if queue.nodes is not None and queue.nodes.is_lacking:
+        return None  # waiting_for_node speaks
     over = _more_than(queue.wants, queue.totals)
     if over and queue.totals != Amounts():
         return Finding(
