@@ -34,6 +34,7 @@ from azureml.widgets import RunDetails
 
 run = Experiment(Workspace.from_config(), "digits").submit(ScriptRunConfig(".", "train.py"))
 RunDetails(run).show()
+run.wait_for_completion()  # the kernel is busy: the view is live all the same
 """
 
 

@@ -66,6 +66,7 @@ class Watched:
             self._put(problem=error.message)
         finally:
             live.close()
+            self._run.connection.close()  # this thread's line alone
 
     def _follow_by(self, live: Live) -> None:
         row = self._run.fetch()

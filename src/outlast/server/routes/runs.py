@@ -27,7 +27,8 @@ class Listing(msgspec.Struct, forbid_unknown_fields=True):
     experiment: str = ""
     status: Annotated[str, Meta(description="one status, or several with commas")] = ""
     kind: Annotated[
-        str, Meta(description="command, interactive, sweep, session, tunnel or all; else the first three")
+        str,
+        Meta(description="command, interactive, sweep, session, tunnel or all; else the first 3"),
     ] = ""
     parent: str = ""
     since_ns: Annotated[int, Meta(ge=0, description="created at or after")] = 0
