@@ -6,6 +6,8 @@ import pytest
 
 from outlast.run import redact
 
+PROGRAM = "/home/ada/environments/9f86d081884c7d659a2feaa0c55ad015/bin/python"
+
 
 @pytest.mark.parametrize(
     ("given", "shown"),
@@ -19,6 +21,8 @@ from outlast.run import redact
         (["sh", "-c", "curl https://u:p@h/x"], ["sh", "-c", "curl https://***@h/x"]),
         (["python", "-c", "token = get()\nx = 1"], ["python", "-c", "token = get()\nx = 1"]),
         (["a", "hf_abcdefghijklmnopqrstuv"], ["a", "***"]),
+        ([PROGRAM, "a", PROGRAM], [PROGRAM, "a", "***"]),
+        (["/hf_abcdefghijklmnopqrstuv"], ["/***"]),
         (["echo", "one two"], ["echo", "one two"]),
     ],
 )

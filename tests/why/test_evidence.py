@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -227,6 +228,17 @@ def test_a_run_with_outputs_in_place_has_no_strays(folder: RunFolder, work: Path
         (work / name).mkdir()
         (work / name / "model.txt").write_text("weights")
     assert gather(folder, SPEC, replay(SPEC, story), sample_s=0).strays == ()
+
+
+def test_a_python_that_prints_at_once_holds_nothing_back(folder: RunFolder, work: Path) -> None:
+    story = _story(os.getpid(), work)
+    _write(folder, story)
+    for environ, is_said in (({}, True), ({"PYTHONUNBUFFERED": "1"}, False)):
+        Path(folder.file(names.LAUNCH)).write_text(json.dumps({"environ": environ}))
+        found = gather(folder, SPEC, replay(SPEC, story), sample_s=0)
+        later = replace(found, now_ns=found.now_ns + 3600 * 10**9)
+        rules = [finding.rule for finding in explain(later).findings]
+        assert ("python_buffered" in rules) == is_said
 
 
 def test_outputs_that_are_there_do_not_end_a_run(folder: RunFolder, work: Path) -> None:

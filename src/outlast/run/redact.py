@@ -68,7 +68,7 @@ def command(arguments: Sequence[str]) -> List[str]:
     """A command line as it may be shown and kept."""
     shown: List[str] = []
     is_next_secret = False
-    for argument in arguments:
+    for index, argument in enumerate(arguments):
         if is_next_secret and not argument.startswith("-"):
             shown.append(STARS)
             is_next_secret = False
@@ -79,7 +79,8 @@ def command(arguments: Sequence[str]) -> List[str]:
         assigned = _ASSIGNED.match(argument)
         if assigned and (is_secret_name(assigned[2]) or looks_secret(assigned[3])):
             shown.append(f"{assigned[1] or ''}{assigned[2]}={STARS}")
-        elif looks_secret(argument):
+        # The first word is a program; its path may hold a digest, as an environment's does.
+        elif looks_secret(argument) and (index or not argument.startswith("/")):
             shown.append(text(argument) if _SPACE.search(argument) else STARS)
         else:
             shown.append(text(argument))

@@ -80,6 +80,7 @@ class Evidence:
     written: tuple[Stray, ...] = ()  # outputs that are there while it runs
     near_commands: tuple[str, ...] = ()
     build: Building | None = None  # of its environment
+    is_unbuffered: bool = False  # its environment tells Python to print at once
     ranks: RanksSeen | None = None  # of a distributed run
     sweep: SweepSeen | None = None  # of a sweep
     registrations: tuple[Wish, ...] = ()  # that wait
@@ -202,6 +203,7 @@ class Evidence:
             values["ranks"] = RanksSeen(**data["ranks"])
         if "sweep" in data:
             values["sweep"] = SweepSeen(**data["sweep"])
+        values["is_unbuffered"] = bool(data.get("is_unbuffered", False))
         for name in ("near_commands", "notes", "unread"):
             values[name] = tuple(data.get(name, ()))
         return cls(**values)
@@ -278,6 +280,7 @@ def gather(
         build=building.look(folder, state.attempt) if spec.environment else None,
         ranks=ranks.look(folder, state.attempt) if spec.distributed.kind else None,
         sweep=sweeping.look(folder) if spec.kind == "sweep" else None,
+        is_unbuffered=surroundings.is_unbuffered(folder),
         registrations=tuple(registrations),
         notes=tuple(notes),
         unread=(*unread, *problem),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import json
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 
 from outlast.errors import JournalError
 from outlast.journal.cursor import Cursor
-from outlast.run.folder import LOGGED_PREFIX, RunFolder
+from outlast.run.folder import LAUNCH, LOGGED_PREFIX, RunFolder
 from outlast.run.logged import METRIC, NON_FINITE
 
 ENTRIES = 2000
@@ -70,6 +71,15 @@ def _point(record: dict[str, Any]) -> LastMetric:
         step if isinstance(step, int) else None,
         int(record.get("t", 0)),
     )
+
+
+def is_unbuffered(folder: RunFolder) -> bool:
+    """Is Python told by the run's environment to print at once? Known while the run isn't over."""
+    try:
+        with open(folder.file(LAUNCH), "rb") as file:
+            return bool(json.load(file)["environ"].get("PYTHONUNBUFFERED"))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return False
 
 
 def strays(folder: str, declared: Sequence[str], since_ns: int) -> tuple[Stray, ...]:

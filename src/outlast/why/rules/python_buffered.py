@@ -24,7 +24,8 @@ def rule(evidence: Evidence) -> Finding | None:
     if evidence.state.status != RUNNING or not started or not spec.command:
         return None
     is_python = re.fullmatch(r"python[\d.]*", os.path.basename(spec.command[0]))
-    if not is_python or "PYTHONUNBUFFERED" in spec.variables or _is_unbuffered(spec.command[1:]):
+    is_told = evidence.is_unbuffered or "PYTHONUNBUFFERED" in spec.variables
+    if not is_python or is_told or _is_unbuffered(spec.command[1:]):
         return None
     begun: ev.Started = started.event
     quiet_since_ns = max(evidence.last_output_ns, begun.t_ns)
