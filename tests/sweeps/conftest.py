@@ -12,7 +12,7 @@ import pytest
 from outlast.sweeps.asking import Sweep, sweep
 from tests.sdk.place import Place, place_at
 
-# Logs its loss, one value each time that the file "go" is there or has grown; "hold" keeps it.
+# Logs its losses; "wait<lr>" keeps it before that, "hold" behind it.
 SCRIPT = """
 import os, sys, time
 import outlast
@@ -21,6 +21,8 @@ folder = sys.argv[3]
 run = outlast.get_context()
 with open(os.path.join(folder, "starts"), "a") as file:
     file.write(run.id + "\\n")
+while os.path.exists(os.path.join(folder, "wait%d" % lr)):
+    time.sleep(0.05)
 for step in range(values):
     run.log("loss", lr + 1.0 / (step + 1))
 while os.path.exists(os.path.join(folder, "hold")):

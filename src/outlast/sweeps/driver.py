@@ -167,18 +167,25 @@ class Driver:
             self._is_over(trial, message["state"]["status"])
 
     def _judge(self, trial: Trial, metrics: list[dict[str, Any]]) -> None:
-        """Has it logged enough to be compared with the others, and is it too bad to go on?"""
+        """Has it logged enough to be compared with the others? Then one of them may be too bad."""
         found = next((m for m in metrics if m["name"] == self.plan.metric), None)
         at = stopping.due(self.plan.stopping, found["n"] if found else 0)
-        if trial.stop_reason or at <= self.judged.get(trial.number, 0):
+        if at <= self.judged.get(trial.number, 0):
             return
         self.judged[trial.number] = at
         self.series[trial.number] = self._values_of(trial)
-        reason = stopping.verdict(self.plan.stopping, self.plan.goal, trial.number, at, self.series)
-        if reason:
-            print(f"trial {trial.number}: is ended early ({reason})")
-            self.ledger.stop(trial.number, reason)
-            self._cancel(trial, reason)
+        self._judge_all()
+
+    def _judge_all(self) -> None:
+        """One has got further: the others as well, who may have had nobody to compare with."""
+        plan = self.plan
+        for trial in self.ledger.told.open:
+            at = self.judged.get(trial.number, 0)
+            reason = stopping.verdict(plan.stopping, plan.goal, trial.number, at, self.series)
+            if reason and not trial.stop_reason:
+                print(f"trial {trial.number}: is ended early ({reason})")
+                self.ledger.stop(trial.number, reason)
+                self._cancel(trial, reason)
 
     def _is_over(self, trial: Trial, status: str) -> None:
         value = None
@@ -196,6 +203,7 @@ class Driver:
         if best is not None and best.value is not None:
             self.run_of_it.log(f"best_{self.plan.metric}", best.value, step=len(told.over))
         failed = [trial for trial in told.over if trial.status == FAILED]
+        self._judge_all()
         if len(failed) == len(told.over) >= FIRST_FAILURES:
             self._end(f"the first {len(failed)} trials have failed")
 
