@@ -6,6 +6,7 @@ from datetime import datetime, timezone
 from typing import Any, Dict, Mapping, Optional
 
 from outlast.azureml.files import STD_LOG
+from outlast.run.dataset import Definition
 
 
 def of(facts: Mapping[str, Any], url: str) -> Dict[str, Any]:
@@ -26,8 +27,12 @@ def of(facts: Mapping[str, Any], url: str) -> Dict[str, Any]:
         "inputDatasets": [
             {"dataset": {"name": name}, "consumptionDetails": dict(given)}
             for name, given in spec.get("parameters", {}).get("inputs", {}).items()
+        ]
+        + [_input(name, given) for name, given in (spec.get("inputs") or {}).items()],
+        "outputDatasets": [
+            *({"path": output["path"]} for output in spec.get("outputs", ())),
+            *(_output(name, given) for name, given in (spec.get("deliveries") or {}).items()),
         ],
-        "outputDatasets": [{"path": output["path"]} for output in spec.get("outputs", ())],
         "runDefinition": definition(spec) if is_job else {},
         "logFiles": {STD_LOG: f"{url}/api/runs/{facts['id']}/output"} if is_job else {},
         "submittedBy": facts["created_by"],
@@ -42,6 +47,23 @@ def of(facts: Mapping[str, Any], url: str) -> Dict[str, Any]:
             }
         }
     return found
+
+
+def _input(name: str, given: Mapping[str, Any]) -> Dict[str, Any]:
+    dataset = {"id": Definition.from_dict(given["definition"]).id}
+    if given["dataset"]:
+        dataset.update(name=given["dataset"], version=given["version"])
+    told = {"type": "RunInput", "inputName": name, "mechanism": given["mode"].capitalize()}
+    if given["path"]:
+        told["pathOnCompute"] = given["path"]
+    return {"dataset": dataset, "consumptionDetails": told}
+
+
+def _output(name: str, given: Mapping[str, Any]) -> Dict[str, Any]:
+    dataset = {"datastore": given["datastore"], "path": given["target"]}
+    if given["register"]:
+        dataset["name"] = given["register"]["name"]
+    return {"dataset": dataset, "outputType": "RunOutput", "outputDetails": {"outputName": name}}
 
 
 def definition(spec: Mapping[str, Any]) -> Dict[str, Any]:

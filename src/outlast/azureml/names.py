@@ -37,8 +37,26 @@ _HOMES: Dict[str, str] = {
     "CondaDependencies": "conda_dependencies",
     "PYTHON_DEFAULT_VERSION": "conda_dependencies",
     "ComputeTarget": "compute",
+    "ComputeTargetProvisioningConfiguration": "compute",
+    "AmlCompute": "compute_cluster",
+    "AmlComputeProvisioningConfiguration": "compute_cluster",
+    "AmlComputeStatus": "compute_cluster",
+    "AmlComputeNodeStateCounts": "compute_cluster",
+    "ScaleSettings": "compute_cluster",
+    "ComputeInstance": "compute_instance",
+    "ComputeInstanceProvisioningConfiguration": "compute_instance",
+    "ComputeInstanceStatus": "compute_instance",
     "Model": "model",
     "Keyvault": "keyvault",
+    "Dataset": "dataset",
+    "Datastore": "datastore",
+    "DataPath": "data_path",
+    "DataPathComputeBinding": "data_path",
+    "DataReference": "data_path",
+    "DataReferenceConfiguration": "data_path",
+    "DatasetConsumptionConfig": "dataset_input",
+    "InputDatasets": "dataset_input",
+    "OutputDatasets": "dataset_input",
     "InteractiveLoginAuthentication": "authentication",
     "AzureCliAuthentication": "authentication",
     "MsiAuthentication": "authentication",
@@ -84,12 +102,22 @@ _REFUSED: Dict[str, Tuple[Tuple[str, ...], str, str]] = {
          "DsvmCompute", "HDInsightCompute", "KubernetesCompute", "KustoCompute", "RemoteCompute",
          "SynapseCompute"),
         "this compute is Azure's own",
-        "Runs are on this machine: leave compute_target out, or give 'local'",
+        "Runs are on this machine: make a pool of its nodes with AmlCompute, or give 'local'",
     ),
     "link": (
         ("LinkedService", "PrivateEndPoint", "PrivateEndPointConfig"),
         "it describes Azure's network",
         "Outlast's server listens where the setting `host` says (docs/server.md)",
+    ),
+    "hdfs": (
+        ("HDFSOutputDatasetConfig",),
+        "there is no Spark cluster",
+        "Fill a folder: OutputFileDatasetConfig",
+    ),
+    "data": (
+        ("SqlDataReference",),
+        "a datastore of Outlast is a folder or a URL, not a database",
+        "Read the table with pandas.read_sql",
     ),
     "automl": (
         ("AutoMLConfig", "AutoMLImageConfig", "AutoMLRun"),
@@ -133,34 +161,69 @@ _SWEEP_EXCEPTIONS = dict.fromkeys(
      "HyperDriveRehydrateException"), "hyperdrive_exceptions",
 )  # fmt: skip
 
+# Datasets and datastores.
+_DATASETS = {"FileDataset": "file_dataset", "TabularDataset": "tabular_dataset"}
+_FACTORIES = dict.fromkeys(
+    ("FileDatasetFactory", "TabularDatasetFactory", "DataType"), "dataset_factory"
+)
+_DATASTORES = dict.fromkeys(
+    ("AbstractAzureStorageDatastore", "AzureBlobDatastore", "AzureFileDatastore"), "datastore"
+)
+_DATASET_OUTPUTS = dict.fromkeys(
+    ("OutputDatasetConfig", "OutputFileDatasetConfig", "OutputTabularDatasetConfig",
+     "LinkFileOutputDatasetConfig", "LinkTabularOutputDatasetConfig", "TransformationMixin",
+     "RegistrationConfiguration", "MountOptions", "UploadOptions"), "dataset_output",
+)  # fmt: skip
+_DATASET_TYPES = dict.fromkeys(
+    ("PromoteHeadersBehavior", "SkipLinesBehavior", "FileEncoding", "HistogramCompareMethod"),
+    "dataset_types",
+)
+_DATASET_ERRORS = dict.fromkeys(
+    ("DatasetValidationError", "DatasetExecutionError"), "dataset_types"
+)
+_DATA_PATHS = dict.fromkeys(("DataPath", "DataPathComputeBinding", "DataReference"), "data_path")
+
 # Module -> its names, each with the file that defines it; "" = refused.
 MODULES: Dict[str, Dict[str, str]] = {
     "azureml": {},
     "azureml.core": {
         **_of("Workspace", "Experiment", "Run", "ScriptRun", "ScriptRunConfig", "RunConfiguration",
               "Environment", "ContainerRegistry", "ComputeTarget", "Keyvault", "Model", "get_run",
+              "Dataset", "Datastore",
               "VERSION", "__version__"),
         **_refused("image"), **_refused("link"), "Webservice": "",
     },
-    "azureml.core.workspace": _of("Workspace", "Experiment", "ComputeTarget",
+    "azureml.core.workspace": _of("Workspace", "Experiment", "ComputeTarget", "Dataset",
                                   "ProjectSystemException", "WorkspaceException"),
     "azureml.core.model": {
-        **_of("Model", "Environment", "Experiment", "ContainerRegistry", "ModelNotFoundException",
-              "RunEnvironmentException", "WebserviceException"),
+        **_of("Dataset", "Model", "Environment", "Experiment", "ContainerRegistry",
+              "ModelNotFoundException", "RunEnvironmentException", "WebserviceException"),
         "InferenceConfig": "",
     },
     "azureml.core.experiment": _of("Experiment"),
     "azureml.core.run": _of("Run", "_SubmittedRun", "_OfflineRun", "Environment", "get_run",
+                            "InputDatasets", "OutputDatasets", "Datastore", "DataPath",
                             "ActivityFailedException", "ExperimentExecutionException",
                             "RunEnvironmentException", "SnapshotException"),
     "azureml.core.script_run": _of("ScriptRun", "Run", "RunConfiguration"),
     "azureml.core.script_run_config": _of("ScriptRunConfig", *_RUN_CONFIGURATION),
-    "azureml.core.runconfig": _of("Run", "ComputeTarget", *_RUN_CONFIGURATION, *_ENVIRONMENT),
+    "azureml.core.runconfig": _of("DatasetConsumptionConfig", "DataReferenceConfiguration",
+                                  "Run", "ComputeTarget", *_RUN_CONFIGURATION, *_ENVIRONMENT),
     "azureml.core.environment": _of(*_ENVIRONMENT),
     "azureml.core.container_registry": _of("ContainerRegistry"),
     "azureml.core.conda_dependencies": _of("CondaDependencies", "PYTHON_DEFAULT_VERSION"),
-    "azureml.core.compute": {**_of("ComputeTarget"), **_refused("compute")},
-    "azureml.core.compute.compute": _of("ComputeTarget"),
+    "azureml.core.compute": {
+        **_of("ComputeTarget", "AmlCompute", "ComputeInstance"), **_refused("compute"),
+    },
+    "azureml.core.compute.compute": _of("ComputeTarget", "ComputeTargetProvisioningConfiguration",
+                                        "ComputeTargetException"),
+    "azureml.core.compute.amlcompute": _of(
+        "AmlCompute", "AmlComputeProvisioningConfiguration", "AmlComputeStatus",
+        "AmlComputeNodeStateCounts", "ScaleSettings",
+    ),
+    "azureml.core.compute.computeinstance": _of(
+        "ComputeInstance", "ComputeInstanceProvisioningConfiguration", "ComputeInstanceStatus",
+    ),
     "azureml.core.compute_target": _of("ComputeTargetException", "UserErrorException"),
     "azureml.core.authentication": _of(
         "InteractiveLoginAuthentication", "AzureCliAuthentication", "MsiAuthentication",
@@ -169,6 +232,31 @@ MODULES: Dict[str, Dict[str, str]] = {
     "azureml.core.webservice": _refused("webservice"),
     "azureml.core.image": _refused("image"),
     "azureml.core.keyvault": _of("Keyvault"),
+    "azureml.core.dataset": {**_of("Dataset"), **_DATASET_TYPES},
+    "azureml.core.datastore": _of("Datastore"),
+    "azureml.data": {
+        **_DATASETS, "DataType": "dataset_factory", "HDFSOutputDatasetConfig": "",
+        **{name: _DATASET_OUTPUTS[name] for name in (
+            "OutputFileDatasetConfig", "LinkFileOutputDatasetConfig",
+            "LinkTabularOutputDatasetConfig")},
+    },
+    "azureml.data.abstract_dataset": {
+        "AbstractDataset": "abstract_dataset", **_FACTORIES, **_of("DatasetConsumptionConfig"),
+    },
+    "azureml.data.abstract_datastore": {"AbstractDatastore": "datastore"},
+    "azureml.data.azure_storage_datastore": {**_DATASTORES, **_of("DataReference")},
+    "azureml.data.context_managers": {"DatasetContextManager": "file_dataset"},
+    "azureml.data.data_reference": _of("DataReference"),
+    "azureml.data.datapath": _DATA_PATHS,
+    "azureml.data.dataset_consumption_config": _of("DatasetConsumptionConfig"),
+    "azureml.data.dataset_error_handling": _DATASET_ERRORS,
+    "azureml.data.dataset_factory": {**_FACTORIES, **_DATA_PATHS, **_DATASET_TYPES},
+    "azureml.data.dataset_type_definitions": _DATASET_TYPES,
+    "azureml.data.file_dataset": {"FileDataset": "file_dataset",
+                                  "AbstractDataset": "abstract_dataset"},
+    "azureml.data.output_dataset_config": {**_DATASET_OUTPUTS, "HDFSOutputDatasetConfig": ""},
+    "azureml.data.sql_data_reference": _refused("data"),
+    "azureml.data.tabular_dataset": {**_DATASETS, "AbstractDataset": "abstract_dataset"},
     "azureml.exceptions": _of(*EXCEPTIONS),
     "azureml._common": {},
     "azureml._common.exceptions": _of("AzureMLException"),

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Type
 
 from outlast.azureml import details, keyvault, listing, metrics, reach, waiting
+from outlast.azureml.dataset_input import InputDatasets, OutputDatasets, inputs_of
 from outlast.azureml.exceptions import (
     ActivityFailedException,
     RunEnvironmentException,
@@ -496,14 +497,28 @@ class _SubmittedRun(Run):
 
     @property
     def input_datasets(self) -> Dict[str, Any]:
-        """The inputs that it was submitted with, as folders, by name."""
+        """The inputs that it was submitted with, by name: paths, and tables as datasets."""
+        folder = self._folder()
+        found = InputDatasets() if folder is None else inputs_of(folder)
         inputs: Mapping[str, Any] = self._spec().get("parameters", {}).get("inputs", {})
-        return {name: facts["path"] for name, facts in inputs.items()}
+        found.update({name: facts["path"] for name, facts in inputs.items()})
+        return found
 
     @property
     def output_datasets(self) -> Dict[str, Any]:
         """The declared outputs, by name."""
-        return {output["path"]: output["path"] for output in self._spec().get("outputs", ())}
+        found = OutputDatasets()
+        spec = self._spec()
+        found.update({output["path"]: output["path"] for output in spec.get("outputs", ())})
+        found.update(
+            {name: os.environ.get(name, one["folder"]) for name, one in _delivered(spec).items()}
+        )
+        return found
+
+
+def _delivered(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = spec.get("deliveries") or {}
+    return found
 
 
 class _OfflineRun(_SubmittedRun):

@@ -18,6 +18,7 @@ from outlast.azureml.exceptions import UserErrorException, translated
 from outlast.azureml.files import OutputFolder
 from outlast.azureml.run import ScriptRun
 from outlast.azureml.run_configuration import RunConfiguration
+from outlast.azureml.run_data import data_of, is_data, word_of
 
 # Collected when there is something in them; with a slash they are made before the script starts, as
 # Azure ML does. It doesn't know `output`, which many scripts write.
@@ -98,7 +99,10 @@ class ScriptRunConfig:
         """The keywords of `outlast.submit` for what is described here."""
         self.run_config._check_single()
         target = ComputeTarget._checked(experiment.workspace, self.run_config.target)
-        given = {name: _input(name, value) for name, value in (inputs or {}).items()}
+        datasets = {name: value for name, value in (inputs or {}).items() if is_data(value)}
+        others = {name: value for name, value in (inputs or {}).items() if name not in datasets}
+        given = {name: _input(name, value) for name, value in others.items()}
+        data = data_of(self._given(), datasets, self.run_config, experiment.workspace)
         variables = dict(self.run_config.environment_variables)
         variables.update(self.run_config.environment._variables())
         variables.update({INPUT_VARIABLE + name: facts["path"] for name, facts in given.items()})
@@ -116,7 +120,14 @@ class ScriptRunConfig:
             "properties": properties,
             "environment": self.run_config.environment._spec(),
             "workspace": experiment.workspace._client(),
+            **data,
         }
+
+    def _given(self) -> List[Any]:
+        """The arguments as they were given, datasets among them."""
+        command = self.command or self.run_config.command
+        words = self.arguments or self.run_config.arguments
+        return [*words, *(() if isinstance(command, str) else command or ())]
 
     def _arguments(self) -> List[str]:
         command = self._command()
@@ -127,7 +138,7 @@ class ScriptRunConfig:
             raise UserErrorException(
                 f"script = {script!r}: there is no such file in {self.source_directory}"
             )
-        words = [str(word) for word in (self.arguments or self.run_config.arguments)]
+        words = [word_of(word) for word in (self.arguments or self.run_config.arguments)]
         # `python` is the environment's where the run has one of its own.
         python = "python" if self.run_config.environment._spec() else sys.executable
         return [python, script, *words]
@@ -145,7 +156,7 @@ class ScriptRunConfig:
         command = self.command or self.run_config.command
         if isinstance(command, str):
             return shlex.split(command)
-        return [str(word) for word in command or ()]
+        return [word_of(word) for word in command or ()]
 
     def _script(self) -> str:
         script = self.script or self.run_config.script
@@ -167,5 +178,6 @@ def _input(name: str, value: Any) -> Dict[str, Any]:
     if isinstance(value, (str, os.PathLike)) and os.path.exists(value):
         return {"path": os.path.abspath(value)}
     raise UserErrorException(
-        f"inputs[{name!r}] = {value!r}: give run.get_output_data(folder), or a path that exists"
+        f"inputs[{name!r}] = {value!r}: give a dataset, run.get_output_data(folder), or a path "
+        "that exists"
     )

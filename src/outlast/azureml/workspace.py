@@ -250,6 +250,32 @@ class Workspace:
         return {model.name: model for model in Model.list(self, latest=True)}
 
     @property
+    def datasets(self) -> Mapping[str, Any]:
+        """The newest version of each registered dataset, by name."""
+        from outlast.azureml.abstract_dataset import AbstractDataset
+
+        return AbstractDataset.get_all(self)
+
+    @property
+    def datastores(self) -> Mapping[str, Any]:
+        """Its datastores by name."""
+        from outlast.azureml.datastore import Datastore
+
+        return {one.name: one for one in Datastore._all(self)}
+
+    def get_default_datastore(self) -> Any:
+        """The default datastore: workspaceblobstore, unless another was set."""
+        from outlast.azureml.datastore import Datastore
+
+        return Datastore(self)
+
+    def set_default_datastore(self, name: str) -> None:
+        """Let the datastore of this name be the default."""
+        from outlast.azureml.datastore import Datastore
+
+        Datastore(self, name).set_as_default()
+
+    @property
     def compute_targets(self) -> Mapping[str, Any]:
         """Its compute targets by name."""
         return _Targets(self)

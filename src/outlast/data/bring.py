@@ -67,7 +67,7 @@ def _bring(name: str, given: Input, target: str, hashes: Hashes) -> Brought:
     facts = content.facts(files, hashes)
     path = ""
     if given.mode != "direct":
-        path = _laid_out(files, target, is_link=given.mode == "mount")
+        path = laid_out(files, target, is_link=given.mode == "mount")
     return Brought(
         name, given.mode, path, given.definition.id, given.dataset, given.version, facts.digest,
         facts.files, facts.size_bytes, bool(given.digest) and given.digest != facts.digest,
@@ -75,7 +75,11 @@ def _bring(name: str, given: Input, target: str, hashes: Hashes) -> Brought:
     )  # fmt: skip
 
 
-def _laid_out(files: Sequence[Found], target: str, *, is_link: bool) -> str:
+def laid_out(files: Sequence[Found], target: str, *, is_link: bool) -> str:
+    """Put links to files, or copies of them, into a folder; returns the path of the data in it.
+
+    That is the one file that was named, else the folder. One of links isn't to be written to.
+    """
     os.makedirs(target, exist_ok=True)
     for file in files:
         place = os.path.join(target, *file.name.split("/"))
@@ -85,7 +89,7 @@ def _laid_out(files: Sequence[Found], target: str, *, is_link: bool) -> str:
         else:
             content.fetch(file, place)
     if is_link:
-        _set_writable(target, False)
+        set_writable(target, False)
     return os.path.join(target, files[0].name) if len(files) == 1 and files[0].is_sole else target
 
 
@@ -126,12 +130,13 @@ def changed_words(one: Brought) -> str:
 
 def _clear(root: str) -> None:
     if os.path.isdir(root):
-        _set_writable(root, True)
+        set_writable(root, True)
         shutil.rmtree(root)
     os.makedirs(root)
 
 
-def _set_writable(root: str, is_writable: bool) -> None:
+def set_writable(root: str, is_writable: bool) -> None:
+    """May files be made in this folder and those below it?"""
     for folder, _folders, _files in os.walk(root):
         mode = stat.S_IMODE(os.stat(folder).st_mode)
         os.chmod(folder, mode | 0o200 if is_writable else mode & ~0o222)

@@ -341,3 +341,8 @@ def _text_test(table: Any, test: List[Any]) -> Any:
     if test[0] == "contains":
         return texts.contains(str(test[2]), regex=False)
     return texts.startswith(test[2]) if test[0] == "starts_with" else texts.endswith(test[2])
+
+
+def partition_names(form: str) -> List[str]:
+    """The names in a partition format."""
+    return [place.group(1) for place in _PLACE.finditer(form)]
