@@ -13,6 +13,7 @@ import pytest
 
 from outlast.errors import Conflict, Invalid, RunFailed
 from outlast.run.trials import Told
+from outlast.sdk import datastores
 from outlast.sdk.live import Live
 from outlast.sweeps import asking, choice, uniform
 from outlast.sweeps.asking import Sweep
@@ -243,6 +244,32 @@ def test_secrets_reach_the_trials_and_nobody_else(asked: Asked, place: Place) ->
             if file.is_file():
                 assert b"s3cr3t-value" not in file.read_bytes(), file
                 assert b"hunter2secret" not in file.read_bytes(), file
+
+
+def test_every_trial_gets_the_data_and_delivers_its_own(place: Place, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    (tmp_path / "data.csv").write_text("a\n1\n2\n")
+    script = (
+        "import os, sys, outlast\n"
+        "path, place, value = sys.argv[1:]\n"
+        "os.makedirs(place, exist_ok=True)\n"
+        "with open(os.path.join(place, 'value'), 'w') as file: file.write(value)\n"
+        "outlast.get_context().log('lines', len(open(path).readlines()))\n"
+    )
+    datastores.register("results", store, workspace=place.workspace)
+    results = datastores.get("results", workspace=place.workspace)
+    sweep = asking.sweep(
+        [sys.executable, "-c", script, "${{inputs.data}}", "${{outputs.found}}", "{x}"],
+        {"x": choice(1, 2)}, metric="lines", sampling="grid",
+        inputs={"data": tmp_path / "data.csv"},
+        deliveries={"found": results.delivery("{run-id}/{output-name}")},
+        workspace=place.workspace,
+    )  # fmt: skip
+    assert sweep.wait() == "Completed"
+    assert [trial.value for trial in sweep.trials()] == [3.0, 3.0]
+    delivered = [(store / f"{sweep.id}_{n}" / "found" / "value").read_text() for n in range(2)]
+    assert delivered == ["1", "2"]
 
 
 def test_wrong_wishes_are_told_before_anything_is_queued(asked: Asked, place: Place) -> None:

@@ -15,12 +15,6 @@ from outlast.azureml.hyperdrive_run import HyperDriveRun
 from outlast.azureml.hyperdrive_space import HyperParameterSampling
 from outlast.azureml.script_config import ScriptRunConfig
 
-# What outlast.sweep takes of the keywords of a submission; the rest are fields of each trial.
-_OF_SWEEP = (
-    "experiment", "folder", "outputs", "variables", "environment", "resources", "limits", "policy",
-    "properties", "workspace",
-)  # fmt: skip
-
 
 class PrimaryMetricGoal(Enum):
     """Whether the metric is to become great or small."""
@@ -127,7 +121,7 @@ class HyperDriveConfig:
         if kwargs:
             raise TypeError(f"submit() got an unexpected keyword argument {next(iter(kwargs))!r}")
         wanted = self._run_config._wanted(experiment, inputs)
-        trial = {name: wanted.pop(name) for name in list(wanted) if name not in _OF_SWEEP}
+        trial = {"parameters": wanted.pop("parameters")}
         with translated():
             handle = sweep(
                 self._command(),

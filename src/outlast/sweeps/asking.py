@@ -18,7 +18,7 @@ from outlast.run.trials import MINIMIZE, Told, Trial, taken
 from outlast.sdk import caller
 from outlast.sdk.environment import Asked, asked_for, shown
 from outlast.sdk.handle import RunHandle
-from outlast.sdk.submit import declared, git_facts, post, user, words_of
+from outlast.sdk.submit import declared, git_facts, post, user, with_data, words_of
 from outlast.sdk.workspace import Workspace
 from outlast.sweeps import plan as plans
 from outlast.sweeps import search
@@ -35,36 +35,22 @@ STOP_GRACE_S = 60.0
 
 
 def sweep(
-    command: str | Sequence[Any],
-    parameters: Mapping[str, Space],
-    *,
-    metric: str,
-    goal: str = MINIMIZE,
-    sampling: str = search.RANDOM,
-    max_trials: int | None = None,
-    max_at_once: int | None = None,
+    command: str | Sequence[Any], parameters: Mapping[str, Space], *,
+    metric: str, goal: str = MINIMIZE, sampling: str = search.RANDOM,
+    max_trials: int | None = None, max_at_once: int | None = None,
     max_duration_s: float = plans.MAX_DURATION_S,
-    stopping: Policy | Mapping[str, Any] | None = None,
-    seed: int | None = None,
-    first: Sequence[Mapping[str, Any]] = (),
-    earlier: Sequence[str] = (),
-    experiment: str = "default",
-    name: str = "",
-    folder: str | Path = ".",
-    in_place: bool = False,
+    stopping: Policy | Mapping[str, Any] | None = None, seed: int | None = None,
+    first: Sequence[Mapping[str, Any]] = (), earlier: Sequence[str] = (),
+    experiment: str = "default", name: str = "", folder: str | Path = ".", in_place: bool = False,
+    inputs: Mapping[str, Any] | None = None, deliveries: Mapping[str, Any] | None = None,
     outputs: Sequence[str | Output | Mapping[str, Any]] = (),
-    variables: Mapping[str, str] | None = None,
-    environment: Asked = None,
-    resources: Mapping[str, Any] | None = None,
-    limits: Mapping[str, Any] | None = None,
-    policy: Mapping[str, Any] | None = None,
-    tags: Mapping[str, str | None] | None = None,
-    properties: Mapping[str, str] | None = None,
-    trial: Mapping[str, Any] | None = None,
-    parent: str | None = None,
-    id: str | None = None,
-    workspace: Workspace | None = None,
-) -> Sweep:
+    variables: Mapping[str, str] | None = None, environment: Asked = None,
+    resources: Mapping[str, Any] | None = None, target: str = "",
+    distributed: Mapping[str, Any] | None = None, limits: Mapping[str, Any] | None = None,
+    policy: Mapping[str, Any] | None = None, tags: Mapping[str, str | None] | None = None,
+    properties: Mapping[str, str] | None = None, trial: Mapping[str, Any] | None = None,
+    parent: str | None = None, id: str | None = None, workspace: Workspace | None = None,
+) -> Sweep:  # fmt: skip
     """Try many values of a command's parameters, and return at once; the sweep goes on by itself.
 
     In `command`, `{name}` stands for the value of the parameter `name`, whose space is
@@ -85,6 +71,7 @@ def sweep(
         raise Invalid.field("folder", str(folder), "there is no such folder")
     words = words_of(command, "python" if environment else sys.executable)
     wanted = asked_for(environment, workspace)
+    data = with_data(plans.TRIAL_ID, inputs or {}, deliveries or {})
     plan = plans.checked({
         "spaces": parameters, "metric": metric, "goal": goal, "sampling": sampling,
         "max_trials": max_trials or (0 if sampling == search.GRID else 20),
@@ -92,8 +79,9 @@ def sweep(
         "seed": random.randrange(1 << 31) if seed is None else int(seed),
         "first": [dict(values) for values in first], "earlier": list(earlier),
         "trial": {
-            "outputs": [declared(output) for output in outputs],
-            "resources": dict(resources or {}), "limits": dict(limits or {}),
+            **data, "outputs": [*(declared(output) for output in outputs), *data["outputs"]],
+            "resources": dict(resources or {}), "target": target,
+            "distributed": dict(distributed or {}), "limits": dict(limits or {}),
             "policy": dict(policy or {}), "environment": shown(wanted), **(trial or {}),
         },
     })  # fmt: skip

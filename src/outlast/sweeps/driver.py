@@ -29,7 +29,7 @@ from outlast.sdk.workspace import Workspace
 from outlast.sweeps import search, stopping
 from outlast.sweeps.asking import Sweep
 from outlast.sweeps.ledger import Ledger
-from outlast.sweeps.plan import Plan, filled, shown
+from outlast.sweeps.plan import Plan, delivered, filled, shown
 from outlast.units import duration, number
 
 # A server that is away for so long is waited for: trials go on without it.
@@ -124,6 +124,7 @@ class Driver:
         spec = {
             **self.spec.to_dict(),
             **self.plan.trial,
+            "deliveries": delivered(self.plan.trial.get("deliveries", {}), trial.id),
             "id": trial.id,
             "kind": "command",
             "name": "",

@@ -17,6 +17,7 @@ from outlast.sweeps.search import Space
 from outlast.sweeps.stopping import Policy
 
 PARAMETER = "sweep"  # where it stands in the spec's parameters
+TRIAL_ID = "{run-id}"  # in where a trial delivers to: filled in when its run is asked for
 MAX_TRIALS = 10_000
 MAX_DURATION_S = 7 * 24 * 3600.0
 MAX_AT_ONCE = 500  # what one connection follows is bounded
@@ -85,6 +86,14 @@ def filled(command: Sequence[str], parameters: Mapping[str, Any]) -> list[str]:
             word = word.replace("{" + name + "}", shown(value))
         words.append(word)
     return words
+
+
+def delivered(deliveries: Mapping[str, Any], run_id: str) -> dict[str, Any]:
+    """Where this trial delivers to."""
+    return {
+        name: {**delivery, "target": delivery["target"].replace(TRIAL_ID, run_id)}
+        for name, delivery in deliveries.items()
+    }
 
 
 def check_command(command: Sequence[str], spaces: Mapping[str, Space]) -> None:
