@@ -48,7 +48,7 @@ Asked = Callable[..., Sweep]
 
 
 @pytest.fixture
-def asked(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asked:
+def asked(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Asked]:
     """Ask for a sweep of the script over `lr`; its trials leave their traces in tmp_path."""
     code = tmp_path / "code"
     code.mkdir()
@@ -62,7 +62,9 @@ def asked(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Aske
         given = {"metric": "loss", "workspace": place.workspace, "folder": code, **options}
         return sweep(command, {"lr": lr}, **given)
 
-    return ask
+    yield ask
+    for kept in ("hold", "wait1"):  # also when the test has failed
+        (tmp_path / kept).unlink(missing_ok=True)
 
 
 def lines(path: Path) -> list[str]:

@@ -206,7 +206,7 @@ class Driver:
         failed = [trial for trial in told.over if trial.status == FAILED]
         self._judge_all()
         if len(failed) == len(told.over) >= FIRST_FAILURES:
-            self._end(f"the first {len(failed)} trials have failed")
+            self._end(f"the first {len(failed)} trials have failed, as run {failed[0].id}")
 
     def _best_value(self, trial: Trial) -> float | None:
         try:
@@ -263,7 +263,10 @@ class Driver:
         if best is not None and best.value is not None:
             print(f"best: {told.metric} {number(best.value)} by trial {best.number}, run {best.id}")
         elif not any(trial.status == COMPLETED for trial in told.over):
-            return told.end_reason or f"no trial was Completed, of {len(told.over)} that are over"
+            count = len(told.over)
+            return (
+                told.end_reason or f"none of {count} trials was Completed, as run {told.over[0].id}"
+            )
         return ""
 
 

@@ -15,9 +15,9 @@ ANSWERS = True
 
 def rule(evidence: Evidence) -> Finding | None:
     seen = evidence.sweep
-    if seen is None or not seen.total or evidence.state.status == FAILED:
-        return None
     is_running = evidence.state.status == RUNNING
+    if seen is None or evidence.state.status == FAILED or (not seen.total and not is_running):
+        return None
     asked = f" --where \"parent = '{evidence.id}'\""
     return Finding(
         rule="sweep",
@@ -30,6 +30,8 @@ def rule(evidence: Evidence) -> Finding | None:
 
 
 def _progress(seen: SweepSeen, *, is_running: bool) -> str:
+    if not seen.total:
+        return "Its program starts; no trial was asked for yet"
     verb = "is" if seen.over == 1 else "are"
     parts = [f"{seen.over} of {count(seen.total, 'trial')} {verb} over"]
     if seen.failed:
@@ -50,6 +52,8 @@ def _best(seen: SweepSeen) -> str:
 def _next(seen: SweepSeen) -> str:
     if seen.end_reason:
         return f"It ends when those at work are over: {seen.end_reason}."
+    if not seen.total:
+        return "The first trials will follow."
     rest = seen.total - seen.over - seen.at_work
     return (
         f"{count(rest, 'trial')} will follow." if rest else "It ends when those at work are over."
