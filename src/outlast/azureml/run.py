@@ -354,9 +354,11 @@ class Run(LoggingCalls, FileCalls, Portal):
     def _children(self) -> List[str]:
         ids: List[str] = []
         folder = self._folder()
-        if self._is_inside and folder is not None:  # the server may not know the newest yet
+        if folder is not None:  # the server may not know the newest yet
             told = metrics.records(folder)
             ids = [record["id"] for record in told if record.get("k") == logged.CHILD]
+            home = reach.home_of(folder)
+            ids = [child for child in ids if reach.folder(home, child) is not None]
         known = self._handle().fetch()["children"]
         return [*known, *(child for child in ids if child not in known)]
 
