@@ -12,8 +12,6 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
-from typing import Any
 
 from outlast.errors import Invalid, NotFound
 from outlast.ids import check_run_id
@@ -21,6 +19,7 @@ from outlast.run.folder import SOCKET, RunFolder
 from outlast.server.follow import folder_of
 from outlast.server.parts import Parts
 from outlast.server.together import until_first
+from outlast.server.websocket import WebSocket
 from outlast.wire import frame as wire
 from outlast.wire.frame import Frame, telling
 
@@ -29,12 +28,10 @@ YOUNG_S = 60.0
 # From the submission of a tunnel until its supervisor listens: 0.1 s, more on a loaded machine.
 LISTENING_S = 20.0
 BUFFER_BYTES = 1 << 20
-
-Send = Callable[[Any], Any]
-Receive = Callable[[], Any]
+_MOST_PARTS = 64  # of one sendmsg
 
 
-async def relay(parts: Parts, run_id: str, receive: Receive, send: Send) -> None:
+async def relay(parts: Parts, run_id: str, client: WebSocket) -> None:
     """Serve one connection until either side ends it; a reason is said as BYE."""
     bye = None
     try:
@@ -42,17 +39,16 @@ async def relay(parts: Parts, run_id: str, receive: Receive, send: Send) -> None
         if node is None:
             bye = _bye("the tunnel is over", is_final=True)
         else:
-            with node:
-                await _pass(node, receive, send, parts.stopping)
+            with node, contextlib.closing(Passage(client, node)) as passage:
+                await until_first(passage.over.wait(), parts.stopping.wait())
     except NotFound as error:
         is_young = time.time_ns() - parts.started_ns < YOUNG_S * 1e9
         bye = _bye(error.message, is_final=not is_young)
     except TimeoutError:
         bye = _bye("its supervisor doesn't answer", is_final=False)
-    with contextlib.suppress(OSError):  # the client has gone already
-        if bye is not None:
-            await send({"type": "websocket.send", "bytes": bye.encode()})
-        await send({"type": "websocket.close", "code": 1000, "reason": ""})
+    if bye is not None:
+        client.write(bye.encode())
+    client.finish()
 
 
 def _folder(parts: Parts, run_id: str) -> RunFolder:
@@ -88,6 +84,7 @@ async def _attached(folder: RunFolder) -> socket.socket:
     node = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         node.setblocking(False)
+        node.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)  # fewer wake-ups
         await loop.sock_connect(node, f"/proc/self/fd/{place}/{SOCKET}")
         await loop.sock_sendall(node, b'{"op":"attach"}\n')
         return node
@@ -98,60 +95,108 @@ async def _attached(folder: RunFolder) -> socket.socket:
         os.close(place)
 
 
-async def _pass(node: socket.socket, receive: Receive, send: Send, stopping: asyncio.Event) -> None:
-    await until_first(_up(receive, node), _down(node, send), stopping.wait())
+class Passage:
+    """A client on one side, the supervisor on the other; `over` is set when either has gone.
 
+    Each is read only while the other takes more, so at most one message waits here.
+    """
 
-async def _up(receive: Receive, node: socket.socket) -> None:
-    """From the client to the supervisor, until the client goes."""
-    loop = asyncio.get_running_loop()
-    while True:
-        message = await receive()
-        data = message.get("bytes")
-        if message["type"] == "websocket.disconnect" or not data:
+    def __init__(self, client: WebSocket, node: socket.socket) -> None:
+        self.over = asyncio.Event()
+        self._client = client
+        self._node = node
+        self._loop = asyncio.get_running_loop()
+        self._up: list[memoryview | bytes] = []  # for the supervisor
+        self._is_up_full = self._is_down_full = False
+        self._down = memoryview(bytearray(BUFFER_BYTES))  # for the client, as far as it came
+        self._down_bytes = 0
+        self._loop.add_reader(node, self._from_node)
+        client.hand_to(self)
+
+    def close(self) -> None:
+        """Let go of both."""
+        self.over.set()
+        self._loop.remove_reader(self._node)
+        self._loop.remove_writer(self._node)
+
+    # --- the client's socket ---
+
+    def message(self, message: bytes | str) -> None:
+        """A frame for the supervisor."""
+        if self.over.is_set():
             return
-        head = len(data).to_bytes(wire.LENGTH_BYTES, "big")
+        if isinstance(message, str) or not message:
+            self.over.set()
+            return
+        self._up += (len(message).to_bytes(wire.LENGTH_BYTES, "big"), message)
+        if not self._is_up_full:
+            self._to_node()
+
+    def drained(self) -> None:
+        """The client takes more."""
+        if self._is_down_full and not self.over.is_set():
+            self._is_down_full = False
+            self._loop.add_reader(self._node, self._from_node)
+
+    def gone(self) -> None:
+        """The client's socket is closed."""
+        self.over.set()
+
+    # --- the supervisor's ---
+
+    def _to_node(self) -> None:
+        is_full = False
         try:
-            sent = node.sendmsg((head, data))
+            while self._up:
+                self._sent(self._node.sendmsg(self._up[:_MOST_PARTS]))
         except BlockingIOError:
-            sent = 0
+            is_full = True
         except OSError:  # the supervisor has gone
+            self.over.set()
+        if is_full != self._is_up_full:
+            self._is_up_full = is_full
+            self._client.listen(not is_full)
+            if is_full:
+                self._loop.add_writer(self._node, self._to_node)
+            else:
+                self._loop.remove_writer(self._node)
+
+    def _sent(self, size_bytes: int) -> None:
+        while self._up and size_bytes >= len(self._up[0]):
+            size_bytes -= len(self._up.pop(0))
+        if size_bytes:
+            self._up[0] = memoryview(self._up[0])[size_bytes:]
+
+    def _from_node(self) -> None:
+        try:
+            count = self._node.recv_into(self._down[self._down_bytes :])
+        except BlockingIOError:
             return
-        if sent < len(head) + len(data):
-            rest = head[sent:] + data if sent < len(head) else memoryview(data)[sent - len(head) :]
-            with contextlib.suppress(OSError):
-                await loop.sock_sendall(node, rest)
+        except OSError:
+            count = 0
+        if not count:
+            self._loop.remove_reader(self._node)
+            self.over.set()
+            return
+        self._down_bytes += count
+        self._to_client()
+        if self._client.is_full:
+            self._is_down_full = True
+            self._loop.remove_reader(self._node)
 
-
-async def _down(node: socket.socket, send: Send) -> None:
-    """From the supervisor to the client, until the supervisor goes."""
-    with contextlib.suppress(OSError):  # the client has gone
-        async for message in _messages(node):
-            await send({"type": "websocket.send", "bytes": message})
-
-
-async def _messages(node: socket.socket) -> AsyncIterator[bytes]:
-    loop = asyncio.get_running_loop()
-    buffer = memoryview(bytearray(BUFFER_BYTES))
-    start = end = 0  # what was received and not yet passed on
-    while True:
-        while end - start >= wire.LENGTH_BYTES:
-            size_bytes = int.from_bytes(buffer[start : start + wire.LENGTH_BYTES], "big")
-            whole = start + wire.LENGTH_BYTES + size_bytes
+    def _to_client(self) -> None:
+        """Pass on the frames that are whole; the beginning of one moves to the front."""
+        at, end = 0, self._down_bytes
+        while end - at >= wire.LENGTH_BYTES:
+            start = at + wire.LENGTH_BYTES
+            whole = start + int.from_bytes(self._down[at:start], "big")
             if whole > end:
                 break
-            yield bytes(buffer[start + wire.LENGTH_BYTES : whole])
-            start = whole
-        if start:
-            buffer[: end - start] = buffer[start:end]
-            start, end = 0, end - start
-        try:
-            count = await loop.sock_recv_into(node, buffer[end:])
-        except OSError:
-            return
-        if not count:
-            return
-        end += count
+            self._client.write(self._down[start:whole])
+            at = whole
+        if at:
+            self._down[: end - at] = self._down[at:end]
+            self._down_bytes = end - at
 
 
 def _bye(reason: str, *, is_final: bool) -> Frame:

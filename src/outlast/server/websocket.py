@@ -20,6 +20,7 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 from websockets.http11 import Request
+from websockets.protocol import State
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +31,7 @@ LAST_WORDS_S = 1.0
 MOST_FRAMES_A_SECOND = 10_000
 MOST_UNREAD_BYTES = 1 << 20
 MOST_FRAGMENTS = 1_000  # of one message: each costs fifty bytes, even an empty one
-# Looked at in pieces: a flood of tiny frames is noticed before all that came with it is read.
-FED_BYTES = 32 << 10
+_BINARY = 0x82  # a whole binary message in one frame
 
 
 class Taker(Protocol):
@@ -103,6 +103,31 @@ class Leaving:
             self._limit.cancel()
 
 
+class Begun:
+    """Where the frames of a client begin, however its bytes were cut up."""
+
+    def __init__(self) -> None:
+        self._head = b""  # of a frame, as far as it came
+        self._left_bytes = 0  # of the last frame that began
+
+    def count(self, data: bytes, most: int) -> int:
+        """How many begin in what comes next; it looks no further than `most`."""
+        data = self._head + data if self._head else data
+        at, count, end = self._left_bytes, 0, len(data)
+        while end - at >= 2 and count < most:
+            length = data[at + 1] & 127
+            start = at + 2
+            if length > 125:
+                start += 2 if length == 126 else 8
+                length = int.from_bytes(data[at + 2 : start], "big")
+            start += 4 * (data[at + 1] >> 7)  # the mask
+            if start > end:
+                break
+            at, count = start + length, count + 1
+        self._head, self._left_bytes = data[at:], max(0, at - end)
+        return count
+
+
 class WebSocket(WebSocketsSansIOProtocol):
     """One WebSocket, counted as the connection that it was before.
 
@@ -116,6 +141,7 @@ class WebSocket(WebSocketsSansIOProtocol):
         self.leave = leave
         self.ip = ip
         self.taker: Taker | None = None
+        self._begun = Begun()
         self._second, self._frames = 0, 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -138,12 +164,15 @@ class WebSocket(WebSocketsSansIOProtocol):
         """What was written and the kernel hasn't taken yet."""
         return self.transport.get_write_buffer_size()
 
-    def write(self, message: bytes) -> None:
+    @property
+    def is_full(self) -> bool:
+        """Is so much unsent that `drained` will tell when there is room again?"""
+        return not self.writable.is_set()
+
+    def write(self, message: bytes | memoryview) -> None:
         """Send one binary message at once; nothing happens when the socket is closed."""
-        if self.disconnected or self.close_sent or self.transport.is_closing():
-            return
-        self.conn.send_binary(message)
-        self.transport.write(b"".join(self.conn.data_to_send()))
+        if self.conn.state is State.OPEN and not self.transport.is_closing():
+            self.transport.write(b"".join((_head(len(message)), message)))
 
     def finish(self, code: int = 1000) -> None:
         """Close; a client that doesn't read what it was sent last is cut off soon."""
@@ -161,12 +190,12 @@ class WebSocket(WebSocketsSansIOProtocol):
             (self.transport.resume_reading if is_listening else self.transport.pause_reading)()
 
     def data_received(self, data: bytes) -> None:
-        if self.transport.is_closing():
+        if self.handshake_initiated and not self.transport.is_closing():
+            self._count(data)
+        if self.transport.is_closing() or self.disconnected:
             self.leaving.drop(data)
-        for at in range(0, len(data), FED_BYTES):
-            if self.transport.is_closing() or self.disconnected:
-                return
-            super().data_received(data[at : at + FED_BYTES])
+            return
+        super().data_received(data)
 
     async def send(self, message: ASGISendEvent) -> None:
         await self.writable.wait()
@@ -178,36 +207,23 @@ class WebSocket(WebSocketsSansIOProtocol):
         if not self.transport.is_closing():
             super().shutdown()
 
-    def handle_text(self, event: Frame) -> None:
-        self._count()
-        super().handle_text(event)
-
-    def handle_bytes(self, event: Frame) -> None:
-        self._count()
-        super().handle_bytes(event)
-
     def handle_cont(self, event: Frame) -> None:
-        self._count()
         super().handle_cont(event)
         if len(self.frames) > MOST_FRAGMENTS:
             self._cut_off("a message in too many pieces")
 
     def handle_ping(self) -> None:
-        self._count()
         super().handle_ping()
         if self.unsent_bytes > MOST_UNREAD_BYTES:
             self._cut_off("answers that it doesn't read")
 
-    def handle_pong(self, event: Frame) -> None:
-        self._count()
-        super().handle_pong(event)
-
-    def _count(self) -> None:
+    def _count(self, data: bytes) -> None:
+        """Count the frames that begin here before any of them is parsed."""
         now = int(self.loop.time())
         if now != self._second:
             self._second, self._frames = now, 0
-        self._frames += 1
-        if self._frames == MOST_FRAMES_A_SECOND:
+        self._frames += self._begun.count(data, MOST_FRAMES_A_SECOND)
+        if self._frames >= MOST_FRAMES_A_SECOND:
             self._cut_off("too many frames in a second")
 
     def _cut_off(self, why: str) -> None:
@@ -242,3 +258,12 @@ class WebSocket(WebSocketsSansIOProtocol):
         super().connection_lost(exc)
         if self.taker is not None:
             self.taker.gone()
+
+
+def _head(size_bytes: int) -> bytes:
+    """What stands before the payload of a server's binary message."""
+    if size_bytes < 126:
+        return bytes((_BINARY, size_bytes))
+    if size_bytes < 1 << 16:
+        return struct.pack(">BBH", _BINARY, 126, size_bytes)
+    return struct.pack(">BBQ", _BINARY, 127, size_bytes)

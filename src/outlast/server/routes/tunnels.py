@@ -94,7 +94,7 @@ async def pass_tunnel(scope: dict[str, Any], receive: Any, send: Any) -> None:
     parts.note(
         scope["outlast.principal"].name, "attach tunnel", run_id, scope["outlast.ip"], "done"
     )
-    await tunnel.relay(parts, run_id, receive, send)
+    await tunnel.relay(parts, run_id, scope["extensions"]["outlast.socket"])
 
 
 async def _forget_old(parts: Parts) -> None:
