@@ -23,7 +23,7 @@ function shown(value) {
   return String(Number(value.toPrecision(6)));
 }
 
-export function duration(milliseconds) {
+function duration(milliseconds) {
   const seconds = Math.max(0, Math.floor(milliseconds / 1000));
   const hours = Math.floor(seconds / 3600);
   const minutes = Math.floor(seconds / 60) % 60;
@@ -32,7 +32,7 @@ export function duration(milliseconds) {
 }
 
 // Points of a curve in the chart's own coordinates; a constant lies in the middle.
-export function curve(points, width, height, pad) {
+function curve(points, width, height, pad) {
   const xs = points.map((point) => point[0]);
   const ys = points.map((point) => point[1]);
   const [left, right] = [Math.min(...xs), Math.max(...xs)];
