@@ -184,7 +184,7 @@ WAITS = QueuePlace(
 def scenes() -> dict[str, Evidence]:
     """Every scene by the rule that it is made for."""
     return {
-        **_waiting(), **_environments(),
+        **_waiting(), **_environments(), **_inputs(),
         **_working(), **_finalizing(), **_failing(), **_outputs(), **_over(),
         **_sessions(),
     }  # fmt: skip
@@ -258,6 +258,23 @@ def _environments() -> dict[str, Evidence]:
             [*begun, ev.Prepared(at(3), 1, "ab" * 16, "/home/ada/.outlast/environments/abab"),
              ev.Warned(at(3.1), 1, "python_replaced", replaced), *started()[3:]],
             now_s=200, spec=spec, processes=(MAIN,), tail=LINES, last_output_ns=at(198),
+        ),
+    }  # fmt: skip
+
+
+def _inputs() -> dict[str, Evidence]:
+    files = {"kind": "file", "sources": ["/data/digits"]}
+    given = {"digits": {"definition": files, "dataset": "digits", "version": 3}}
+    spec = RunSpec.from_dict({**SPEC.to_dict(), "inputs": given})
+    said = "there is no such file or folder on this machine"
+    return {
+        "input_missing": scene(
+            failed(t=1), now_s=60, spec=spec,
+            tail=f"outlast: input 'digits': /data/digits: {said}\n".encode(),
+        ),
+        "input_changed": scene(
+            running(), now_s=200, spec=spec, processes=(MAIN,), tail=LINES, last_output_ns=at(198),
+            changed_inputs=("digits (digits:3)",),
         ),
     }  # fmt: skip
 

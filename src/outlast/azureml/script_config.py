@@ -6,14 +6,15 @@ What it describes becomes one submission of `outlast.submit`: the run works on a
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import sys
 from typing import Any, Dict, List, Mapping, Optional, Union
 
-from outlast.azureml.compute import ComputeTarget
-from outlast.azureml.environment import Environment
+from outlast.azureml.compute import LOCAL, ComputeTarget
+from outlast.azureml.environment import DEFAULT_CPU_IMAGE, Environment
 from outlast.azureml.exceptions import UserErrorException, translated
 from outlast.azureml.files import OutputFolder
 from outlast.azureml.run import ScriptRun
@@ -26,12 +27,15 @@ MADE_OUTPUTS = ("outputs/", "logs/")
 EXTRA_OUTPUT = "output"
 _BELOW_OUTPUT = re.compile(rb"""['"](?:\./)?output/""")
 _MAKES_FOLDERS = re.compile(rb"mkdir|makedirs|copytree")
+# Where scripts look for the first node of an MPI job; all ranks are on this machine.
+MPI_MASTER = {"AZ_BATCHAI_MPI_MASTER_NODE": "127.0.0.1", "AZ_BATCH_MASTER_NODE": "127.0.0.1:6105"}
 INPUT_VARIABLE = "AZUREML_DATAREFERENCE_"
 
 
 class ScriptRunConfig:
     """What to run, for `experiment.submit`."""
 
+    DELIM = "#"
     MAX_DURATION_SECONDS_DEFAULT = 30 * 24 * 3600
 
     def __init__(
@@ -76,6 +80,11 @@ class ScriptRunConfig:
                 run_config.docker = docker_runtime_config
         self.run_config = run_config
 
+    @property
+    def identity(self) -> str:
+        """A word for it in messages."""
+        return f"{type(self).__name__}{self.DELIM}{self.script or self.run_config.script or ''}"
+
     def __repr__(self) -> str:
         what = self.command or self.script or self.run_config.script
         return f"ScriptRunConfig({what!r} in {self.source_directory!r})"
@@ -90,14 +99,15 @@ class ScriptRunConfig:
 
         if kwargs:
             raise TypeError(f"submit() got an unexpected keyword argument {next(iter(kwargs))!r}")
+        words = self._arguments()
         wanted = self._wanted(experiment, inputs)
         with translated():
-            handle = submit(self._arguments(), tags=tags, id=run_id, parent=parent, **wanted)
+            handle = submit(words, tags=tags, id=run_id, parent=parent, **wanted)
         return ScriptRun(experiment, handle.id, self.source_directory)
 
     def _wanted(self, experiment: Any, inputs: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
         """The keywords of `outlast.submit` for what is described here."""
-        self.run_config._check_single()
+        ranks = self.run_config._ranks()
         target = ComputeTarget._checked(experiment.workspace, self.run_config.target)
         datasets = {name: value for name, value in (inputs or {}).items() if is_data(value)}
         others = {name: value for name, value in (inputs or {}).items() if name not in datasets}
@@ -107,10 +117,15 @@ class ScriptRunConfig:
         variables.update(self.run_config.environment._variables())
         variables.update({INPUT_VARIABLE + name: facts["path"] for name, facts in given.items()})
         properties = {"azureml.target": target, "azureml.runsource": "experiment"}
+        properties.update(_container(self.run_config))
         if not self._command():
             properties["azureml.script"] = self._script()
         seconds = self.run_config.max_run_duration_seconds
+        if ranks.get("kind") == "mpi":
+            variables.update(MPI_MASTER)
         return {
+            **({"distributed": ranks} if ranks else {}),
+            **({"target": target} if target != LOCAL else {}),
             "experiment": experiment.name,
             "folder": self.source_directory,
             "outputs": [{"path": name, "is_required": False} for name in self._outputs()],
@@ -163,6 +178,21 @@ class ScriptRunConfig:
         if not script:
             raise UserErrorException("give a script, as script='train.py', or a command")
         return str(script)
+
+
+def _container(config: RunConfiguration) -> Dict[str, str]:
+    """What was asked for of a container, as the run keeps it: none is started."""
+    docker = config.environment.docker
+    asked = {
+        "use_docker": config.docker.use_docker or docker.enabled or None,
+        "arguments": config.docker.arguments or docker.arguments or None,
+        "image": docker.base_image if docker.base_image != DEFAULT_CPU_IMAGE else None,
+        "dockerfile": docker.base_dockerfile,
+    }
+    found = {name: value for name, value in asked.items() if value}
+    if not found:
+        return {}
+    return {"azureml.docker": json.dumps({**found, "note": "kept: Outlast starts no container"})}
 
 
 def _expects_output_folder(source: bytes) -> bool:

@@ -46,8 +46,11 @@ def found(definition: Definition) -> List[Found]:
     for group in groups:
         for path in group.paths:
             name = _name(path, begins[group.is_local])
-            if taken.setdefault(name, path) != path:
-                raise Invalid(f"{path} and {taken[name]} would both be called {name!r}")
+            if name in taken:
+                if taken[name] != path:
+                    raise Invalid(f"{path} and {taken[name]} would both be called {name!r}")
+                continue
+            taken[name] = path
             is_sole = group.is_file and len(groups) == 1
             files.append(Found(name, path, is_sole))
     if len(files) > MAX_FILES:

@@ -23,7 +23,17 @@ from outlast.run.logged import NON_FINITE
 from outlast.run.spec import RunSpec
 from outlast.run.state import ACTIVE, RUNNING, RunState
 from outlast.units import NS_PER_S
-from outlast.why import building, output, processes, ranks, stacks, story, surroundings, sweeping
+from outlast.why import (
+    building,
+    inputs,
+    output,
+    processes,
+    ranks,
+    stacks,
+    story,
+    surroundings,
+    sweeping,
+)
 from outlast.why.building import Building
 from outlast.why.place import QueuePlace
 from outlast.why.processes import ProcessSeen
@@ -83,6 +93,7 @@ class Evidence:
     is_unbuffered: bool = False  # its environment tells Python to print at once
     ranks: RanksSeen | None = None  # of a distributed run
     sweep: SweepSeen | None = None  # of a sweep
+    changed_inputs: tuple[str, ...] = ()  # since they were registered
     registrations: tuple[Wish, ...] = ()  # that wait
     notes: tuple[str, ...] = ()  # of the server
     unread: tuple[str, ...] = ()  # what couldn't be read, and why
@@ -204,7 +215,7 @@ class Evidence:
         if "sweep" in data:
             values["sweep"] = SweepSeen(**data["sweep"])
         values["is_unbuffered"] = bool(data.get("is_unbuffered", False))
-        for name in ("near_commands", "notes", "unread"):
+        for name in ("changed_inputs", "near_commands", "notes", "unread"):
             values[name] = tuple(data.get(name, ()))
         return cls(**values)
 
@@ -281,6 +292,7 @@ def gather(
         ranks=ranks.look(folder, state.attempt) if spec.distributed.kind else None,
         sweep=sweeping.look(folder) if spec.kind == "sweep" else None,
         is_unbuffered=surroundings.is_unbuffered(folder),
+        changed_inputs=inputs.changed(folder) if spec.inputs else (),
         registrations=tuple(registrations),
         notes=tuple(notes),
         unread=(*unread, *problem),
