@@ -30,8 +30,7 @@ def of(facts: Mapping[str, Any], url: str) -> Dict[str, Any]:
         ]
         + [_input(name, given) for name, given in (spec.get("inputs") or {}).items()],
         "outputDatasets": [
-            *({"path": output["path"]} for output in spec.get("outputs", ())),
-            *(_output(name, given) for name, given in (spec.get("deliveries") or {}).items()),
+            _output(name, given) for name, given in (spec.get("deliveries") or {}).items()
         ],
         "runDefinition": definition(spec) if is_job else {},
         "logFiles": {STD_LOG: f"{url}/api/runs/{facts['id']}/output"} if is_job else {},

@@ -508,12 +508,13 @@ class _SubmittedRun(Run):
 
     @property
     def output_datasets(self) -> Dict[str, Any]:
-        """The declared outputs, by name."""
+        """The folders that it fills for datastores and datasets, by name."""
         found = OutputDatasets()
-        spec = self._spec()
-        found.update({output["path"]: output["path"] for output in spec.get("outputs", ())})
         found.update(
-            {name: os.environ.get(name, one["folder"]) for name, one in _delivered(spec).items()}
+            {
+                name: os.environ.get(name, one["folder"])
+                for name, one in _delivered(self._spec()).items()
+            }
         )
         return found
 
