@@ -43,7 +43,10 @@ class Summary(msgspec.Struct):
 
 def begun(spec: RunSpec) -> Summary:
     """The summary of a run of which nothing is known but its spec."""
-    command = " ".join(spec.command)
+    words = spec.command
+    if spec.kind == "sweep":  # what is varied, not the program that leads it
+        words = ("sweep", *words[words.index("--") + 1 :]) if "--" in words else words
+    command = " ".join(words)
     return Summary(
         command=command if len(command) <= COMMAND_CHARS else command[: COMMAND_CHARS - 1] + "…",
         created_by=spec.created_by,
