@@ -10,7 +10,8 @@ import os
 import re
 from typing import Any, Dict, List, Optional, Sequence
 
-from outlast.azureml.exceptions import UserErrorException
+from outlast.azureml import reach
+from outlast.azureml.exceptions import UserErrorException, translated
 
 PYTHON_DEFAULT_VERSION = "3.10.18"
 _PACKAGE = re.compile(r"[^=<>!~\[; ]+")
@@ -23,17 +24,14 @@ class CondaDependencies:
     DEFAULT_NUMBER_OF_PIP_PACKAGES = 0
 
     def __init__(self, conda_dependencies_file_path: Optional[str] = None) -> None:
-        """Empty. Raises UserErrorException for a conda file: Environment reads those."""
-        if conda_dependencies_file_path is not None:
-            raise UserErrorException(
-                f"conda_dependencies_file_path = {conda_dependencies_file_path!r}: conda files "
-                "are read by Environment.from_conda_specification(name, file_path)"
-            )
+        """Empty, or as a conda file says. Raises UserErrorException when it can't be read."""
         self._conda: List[str] = []
         self._pip: List[str] = []
         self._channels = ["anaconda", "conda-forge"]
         self._pip_options: List[str] = []
         self._python = PYTHON_DEFAULT_VERSION
+        if conda_dependencies_file_path is not None:
+            self._fill(_read(conda_dependencies_file_path))
 
     @staticmethod
     def create(
@@ -169,6 +167,45 @@ class CondaDependencies:
             file.write(self.serialize_to_string())
         return target
 
+    def save_to_file(self, base_directory: str, conda_file_path: Optional[str] = None) -> str:
+        """Write the conda file below a folder; returns its path from there."""
+        name = conda_file_path or "conda_dependencies.yml"
+        os.makedirs(os.path.dirname(os.path.join(base_directory, name)), exist_ok=True)
+        self.save(os.path.join(base_directory, name))
+        return name
+
+    def add_tensorflow_conda_package(
+        self, core_type: str = "cpu", version: Optional[str] = None
+    ) -> None:
+        """Add TensorFlow, for "cpu" or "gpu", from conda."""
+        self.add_conda_package(_tensorflow(core_type) + (f"={version}" if version else ""))
+
+    def add_tensorflow_pip_package(
+        self, core_type: str = "cpu", version: Optional[str] = None
+    ) -> None:
+        """Add TensorFlow, for "cpu" or "gpu", from pip."""
+        self.add_pip_package(_tensorflow(core_type) + (f"=={version}" if version else ""))
+
+    def add_cntk_package(self, core_type: str = "cpu") -> None:
+        """Add CNTK, which has no release for today's Pythons: a build of it will say so."""
+        self.add_pip_package("cntk-gpu" if _tensorflow(core_type).endswith("gpu") else "cntk")
+
+    @staticmethod
+    def sdk_origin_url() -> str:
+        """Where the azureml packages would come from; none are installed."""
+        return "https://pypi.org/simple"
+
+    def _fill(self, told: Dict[str, Any]) -> None:
+        """Take over what a conda file says."""
+        for package in told.get("dependencies") or ():
+            if isinstance(package, dict):
+                for line in package.get("pip") or ():
+                    (self.set_pip_option if line.startswith("-") else self.add_pip_package)(line)
+            else:
+                self.add_conda_package(str(package))
+        if told.get("channels"):
+            self._channels = [str(channel) for channel in told["channels"]]
+
     def _spec(self) -> Dict[str, Any]:
         """The fields of a run's environment; {} when nothing is asked for."""
         pip = [line for line in self._pip if not line.startswith("azureml")]
@@ -186,6 +223,20 @@ class CondaDependencies:
         if is_conda:
             found["channels"] = list(self._channels)
         return {"kind": "conda" if is_conda else "pip", **found}
+
+
+def _read(path: str) -> Dict[str, Any]:
+    reach.workspace()  # says so where there is no Outlast to read YAML
+    from outlast.sdk import documents
+
+    with translated():
+        return documents.read_yaml(path)
+
+
+def _tensorflow(core_type: str) -> str:
+    if core_type not in ("cpu", "gpu"):
+        raise UserErrorException(f"core_type = {core_type!r}: give 'cpu' or 'gpu'")
+    return "tensorflow" if core_type == "cpu" else "tensorflow-gpu"
 
 
 def _name(package: str) -> str:

@@ -1,57 +1,41 @@
 """`azureml.core.Environment`: what a run needs around it, kept as a definition.
 
-It goes with the run as its spec's `environment` (docs/runs.md); making it is Outlast's affair.
+It goes with the run as its spec's `environment` (docs/runs.md); making it is Outlast's affair. Its
+parts are in `environment_sections`, as files in `environment_file`.
 """
 
 from __future__ import annotations
 
 import copy
 import os
-from typing import Any, Dict, List, Mapping, Optional
+import shutil
+from typing import Any, Dict, Mapping, Optional
 
+from outlast.azureml import environment_file as files
 from outlast.azureml import reach
-from outlast.azureml.conda_dependencies import CondaDependencies
+from outlast.azureml.environment_sections import (
+    DEFAULT_CPU_IMAGE,
+    DEFAULT_GPU_IMAGE,
+    ContainerRegistry,
+    DatabricksSection,
+    DockerBuildContext,
+    DockerImageDetails,
+    DockerSection,
+    PythonSection,
+    RSection,
+    SparkSection,
+)
 from outlast.azureml.exceptions import UserErrorException, translated
 
-DEFAULT_CPU_IMAGE = "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04"
-DEFAULT_GPU_IMAGE = "mcr.microsoft.com/azureml/openmpi4.1.0-cuda11.8-cudnn8-ubuntu22.04"
-
-
-class ContainerRegistry:
-    """Where an image would come from. Kept, not used."""
-
-    def __init__(self) -> None:
-        self.address: Optional[str] = None
-        self.username: Optional[str] = None
-        self.password: Optional[str] = None
-        self.registry_identity: Any = None
-
-
-class PythonSection:
-    """Which Python, with what."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        self.user_managed_dependencies = False
-        self.interpreter_path = "python"
-        self.conda_dependencies = CondaDependencies()
-        self.conda_dependencies_file: Optional[str] = None
-        self.base_conda_environment: Optional[str] = None
-
-
-class DockerSection:
-    """Which image. Kept with the run, not used: Outlast starts no containers yet."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        self.enabled = False
-        self.base_image: Optional[str] = DEFAULT_CPU_IMAGE
-        self.base_dockerfile: Optional[str] = None
-        self.base_image_registry = ContainerRegistry()
-        self.platform: Any = None
-        self.build_context: Any = None
-        self.arguments: List[str] = []
-        self.gpu_support = True
-        self.shared_volumes = True
-        self.shm_size: Optional[str] = "2g"
+__all__ = [
+    "DEFAULT_CPU_IMAGE",
+    "DEFAULT_GPU_IMAGE",
+    "ContainerRegistry",
+    "DockerSection",
+    "Environment",
+    "EnvironmentReference",
+    "PythonSection",
+]
 
 
 class Environment:
@@ -64,12 +48,24 @@ class Environment:
         self.version: Optional[str] = None
         self.python = PythonSection()
         self.docker = DockerSection()
-        self.environment_variables: Dict[str, str] = {}
+        self.spark = SparkSection()
+        self.databricks = DatabricksSection()
+        self.r: Optional[RSection] = None
+        self._variables_given: Dict[str, str] = {}
         self.inferencing_stack_version: Optional[str] = None
         self.asset_id: Optional[str] = None
 
     def __repr__(self) -> str:
         return f"Environment(name={self.name!r}, version={self.version!r})"
+
+    @property
+    def environment_variables(self) -> Dict[str, str]:
+        """Variables that a run gets beside the caller's."""
+        return self._variables_given
+
+    @environment_variables.setter
+    def environment_variables(self, value: Optional[Mapping[str, str]]) -> None:
+        self._variables_given = dict(value or {})
 
     def clone(self, new_name: str) -> Environment:
         """A copy under another name; later changes to one don't reach the other."""
@@ -140,14 +136,94 @@ class Environment:
         conda_specification: Optional[str] = None, pip_requirements: Optional[str] = None,
     ) -> Environment:  # fmt: skip
         """The packages of `pip_requirements`; the image is kept and not used."""
-        made = Environment(name)
-        if pip_requirements is not None:
-            made = Environment.from_pip_requirements(name, pip_requirements)
-        if conda_specification is not None:
-            made = Environment.from_conda_specification(name, conda_specification)
+        made = _with_packages(name, conda_specification, pip_requirements)
         made.docker.base_image = image
         if container_registry is not None:
             made.docker.base_image_registry = container_registry
+        return made
+
+    @staticmethod
+    def from_dockerfile(
+        name: str, dockerfile: str, conda_specification: Optional[str] = None,
+        pip_requirements: Optional[str] = None,
+    ) -> Environment:  # fmt: skip
+        """The packages of the files; the Dockerfile (a path, or its text) is kept and not built."""
+        made = _with_packages(name, conda_specification, pip_requirements)
+        if os.path.isfile(dockerfile):
+            with open(dockerfile, encoding="utf-8") as file:
+                dockerfile = file.read()
+        made.docker.base_image, made.docker.base_dockerfile = None, dockerfile
+        return made
+
+    @staticmethod
+    def from_docker_build_context(name: str, docker_build_context: Any) -> Environment:
+        """The build context is kept and not built. Raises UserErrorException for none."""
+        if not isinstance(docker_build_context, DockerBuildContext):
+            raise UserErrorException("docker_build_context: give a DockerBuildContext")
+        made = Environment(name)
+        made.docker.base_image, made.docker.build_context = None, docker_build_context
+        return made
+
+    @staticmethod
+    def from_existing_conda_environment(name: str, conda_environment_name: str) -> Environment:
+        """A conda environment of this machine, as it is. Raises UserErrorException without it."""
+        made = Environment(name)
+        made.python.user_managed_dependencies = True
+        made.python.interpreter_path = files.python_of_conda(conda_environment_name)
+        return made
+
+    @staticmethod
+    def load_from_directory(path: str) -> Environment:
+        """What `save_to_directory` wrote. Raises UserErrorException without it."""
+        return Environment._of_document(files.read_folder(path), path)
+
+    def save_to_directory(self, path: str, overwrite: bool = False) -> None:
+        """Write it as files. Raises UserErrorException when they are there, unless `overwrite`."""
+        files.write_folder(path, self._document(), self.python.conda_dependencies, overwrite)
+
+    def build(self, workspace: Any, image_build_compute: Any = None) -> Any:
+        """Begin to make it, so that a later run finds it made. Returns how that goes on."""
+        from outlast.azureml.environment_build import ImageBuildDetails
+
+        return ImageBuildDetails(self, workspace)
+
+    def build_local(self, workspace: Any, platform: Any = None, **kwargs: Any) -> Any:
+        """Make it, and return when it is made or has failed."""
+        details = self.build(workspace)
+        details.wait_for_completion(show_output=True)
+        return details
+
+    def get_image_details(self, workspace: Any) -> DockerImageDetails:
+        """What is kept of its image; none is built."""
+        docker = self.docker
+        return DockerImageDetails(docker.base_image or "", docker.base_dockerfile or "")
+
+    @staticmethod
+    def add_private_pip_wheel(workspace: Any, file_path: str, exist_ok: bool = False) -> str:
+        """Keep a wheel in the workspace's folder; returns the line for a pip package.
+
+        Raises UserErrorException without the file, or when one of its name is there already.
+        """
+        if not os.path.isfile(file_path):
+            raise UserErrorException(f"file_path = {file_path!r}: there is no such file")
+        folder = os.path.join(str(workspace._client().home), "wheels")
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        place = os.path.join(folder, os.path.basename(file_path))
+        if os.path.exists(place) and not exist_ok:
+            raise UserErrorException(f"{place} is there already; give exist_ok=True to use it")
+        if not os.path.exists(place):
+            shutil.copyfile(file_path, place)
+        return "file://" + place
+
+    def _document(self) -> Dict[str, Any]:
+        """As the files of Azure ML say it."""
+        return files.document(self)
+
+    @classmethod
+    def _of_document(cls, told: Mapping[str, Any], folder: str = "") -> Environment:
+        """What `_document` told; `folder` is where files lie that it names."""
+        made = cls(str(told.get("name") or "default-environment"))
+        files.fill(made, told, folder)
         return made
 
     @classmethod
@@ -191,3 +267,27 @@ class Environment:
     def _variables(self) -> Dict[str, str]:
         """What the run's environment gets beside the caller's."""
         return {str(key): str(value) for key, value in self.environment_variables.items()}
+
+
+class EnvironmentReference:
+    """An environment by its name, looked up when it is needed."""
+
+    def __init__(self, name: str, version: Optional[str] = None) -> None:
+        self.name = name
+        self.version = version
+
+    def get_environment(self, workspace: Any) -> Environment:
+        """The environment. Raises ServiceException without one."""
+        return Environment.get(workspace, self.name, self.version)
+
+
+def _with_packages(
+    name: str, conda_specification: Optional[str], pip_requirements: Optional[str]
+) -> Environment:
+    if conda_specification is not None and pip_requirements is not None:
+        raise UserErrorException("give conda_specification or pip_requirements, not both")
+    if pip_requirements is not None:
+        return Environment.from_pip_requirements(name, pip_requirements)
+    if conda_specification is not None:
+        return Environment.from_conda_specification(name, conda_specification)
+    return Environment(name)

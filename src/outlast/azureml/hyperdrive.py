@@ -121,7 +121,8 @@ class HyperDriveConfig:
         if kwargs:
             raise TypeError(f"submit() got an unexpected keyword argument {next(iter(kwargs))!r}")
         wanted = self._run_config._wanted(experiment, inputs)
-        trial = {"parameters": wanted.pop("parameters")}
+        keys = ("parameters", "distributed")
+        trial: Dict[str, Any] = {key: wanted.pop(key) for key in keys if key in wanted}
         with translated():
             handle = sweep(
                 self._command(),

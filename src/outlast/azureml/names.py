@@ -28,12 +28,26 @@ _HOMES: Dict[str, str] = {
     "TensorflowConfiguration": "run_configuration",
     "HistoryConfiguration": "run_configuration",
     "AmlComputeConfiguration": "run_configuration",
+    **dict.fromkeys(
+        ("ParallelTaskConfiguration", "SparkConfiguration", "HdiConfiguration",
+         "KubernetesComputeConfiguration", "MPI_CPU_IMAGE", "MPI_GPU_IMAGE"),
+        "run_configuration",
+    ),
+    **dict.fromkeys(
+        ("AML_CONFIG_DIR", "AZUREML_DIR", "RUNCONFIGURATION_EXTENSION",
+         "COMPUTECONTEXT_EXTENSION", "LOCAL_RUNCONFIG_NAME"),
+        "run_configuration_file",
+    ),
     "Environment": "environment",
-    "PythonSection": "environment",
-    "DockerSection": "environment",
-    "ContainerRegistry": "environment",
-    "DEFAULT_CPU_IMAGE": "environment",
-    "DEFAULT_GPU_IMAGE": "environment",
+    **dict.fromkeys(
+        ("PythonSection", "DockerSection", "ContainerRegistry", "RegistryIdentity",
+         "DEFAULT_CPU_IMAGE", "DEFAULT_GPU_IMAGE", "SparkSection", "SparkPackage",
+         "DatabricksSection", "DockerBuildContext", "DockerImagePlatform", "DockerImageDetails",
+         "RSection", "RCranPackage", "RGitHubPackage"),
+        "environment_sections",
+    ),
+    "EnvironmentReference": "environment",
+    "ImageBuildDetails": "environment_build",
     "CondaDependencies": "conda_dependencies",
     "PYTHON_DEFAULT_VERSION": "conda_dependencies",
     "ComputeTarget": "compute",
@@ -77,11 +91,22 @@ EXCEPTIONS: Tuple[str, ...] = (
 
 _ENVIRONMENT = (
     "Environment", "PythonSection", "DockerSection", "ContainerRegistry", "CondaDependencies",
-    "DEFAULT_CPU_IMAGE", "DEFAULT_GPU_IMAGE", "PYTHON_DEFAULT_VERSION",
+    "DEFAULT_CPU_IMAGE", "DEFAULT_GPU_IMAGE", "PYTHON_DEFAULT_VERSION", "SparkPackage",
+)  # fmt: skip
+_ENVIRONMENT_PARTS = (
+    "SparkSection", "DatabricksSection", "DockerBuildContext", "DockerImagePlatform",
+    "DockerImageDetails", "RSection", "RCranPackage", "RGitHubPackage", "EnvironmentReference",
+    "ImageBuildDetails", "RegistryIdentity",
 )  # fmt: skip
 _RUN_CONFIGURATION = (
     "RunConfiguration", "DockerConfiguration", "MpiConfiguration", "PyTorchConfiguration",
     "TensorflowConfiguration", "HistoryConfiguration", "AmlComputeConfiguration",
+)  # fmt: skip
+_RUN_CONFIGURATION_PARTS = (
+    "ParallelTaskConfiguration", "SparkConfiguration", "HdiConfiguration",
+    "KubernetesComputeConfiguration", "AML_CONFIG_DIR", "AZUREML_DIR",
+    "RUNCONFIGURATION_EXTENSION", "COMPUTECONTEXT_EXTENSION", "LOCAL_RUNCONFIG_NAME",
+    "MPI_CPU_IMAGE", "MPI_GPU_IMAGE",
 )  # fmt: skip
 
 # Family of what only Azure has -> (its names, why not, the nearest thing).
@@ -208,9 +233,10 @@ MODULES: Dict[str, Dict[str, str]] = {
     "azureml.core.script_run": _of("ScriptRun", "Run", "RunConfiguration"),
     "azureml.core.script_run_config": _of("ScriptRunConfig", *_RUN_CONFIGURATION),
     "azureml.core.runconfig": _of("DatasetConsumptionConfig", "DataReferenceConfiguration",
-                                  "Run", "ComputeTarget", *_RUN_CONFIGURATION, *_ENVIRONMENT),
-    "azureml.core.environment": _of(*_ENVIRONMENT),
-    "azureml.core.container_registry": _of("ContainerRegistry"),
+                                  "Run", "ComputeTarget", "RunConfigurationException",
+                                  *_RUN_CONFIGURATION, *_RUN_CONFIGURATION_PARTS, *_ENVIRONMENT),
+    "azureml.core.environment": _of(*_ENVIRONMENT, *_ENVIRONMENT_PARTS),
+    "azureml.core.container_registry": _of("ContainerRegistry", "RegistryIdentity"),
     "azureml.core.conda_dependencies": _of("CondaDependencies", "PYTHON_DEFAULT_VERSION"),
     "azureml.core.compute": {
         **_of("ComputeTarget", "AmlCompute", "ComputeInstance"), **_refused("compute"),
@@ -275,6 +301,11 @@ MODULES: Dict[str, Dict[str, str]] = {
     "azureml.train.hyperdrive.exceptions": _SWEEP_EXCEPTIONS,
     "azureml.widgets": {"RunDetails": "run_details"},
     "azureml.widgets.run_details": {"RunDetails": "run_details"},
+    "azureml.train.estimator": dict.fromkeys(("Estimator", "MMLBaseEstimator"), "estimator"),
+    "azureml.train.dnn": dict.fromkeys(
+        ("PyTorch", "TensorFlow", "Chainer", "Mpi", "Gloo", "Nccl", "ParameterServer"), "estimator"
+    ),
+    "azureml.train.sklearn": {"SKLearn": "estimator"},
     "azureml.train.automl": _refused("automl"),
     "azureml.train.automl.run": _refused("automl"),
     "azureml.train.automl.automlconfig": _refused("automl"),

@@ -1,14 +1,21 @@
-"""`azureml.core.runconfig`: RunConfiguration and its sections. Plain settings; nothing is done."""
+"""`azureml.core.runconfig`: RunConfiguration and its sections. Plain settings; nothing is done.
+
+`.runconfig` files are read and written by `run_configuration_file`. What only Azure acts on (Spark,
+HDInsight, the container's shared memory) is kept with the run and not acted on.
+"""
 
 from __future__ import annotations
 
 from typing import Any, Dict, List, Optional, Union
 
+from outlast.azureml import run_configuration_file as files
 from outlast.azureml.conda_dependencies import CondaDependencies
 from outlast.azureml.environment import Environment
 from outlast.azureml.exceptions import RunConfigurationException
 
 LOCAL = "local"
+MPI_CPU_IMAGE = "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04"
+MPI_GPU_IMAGE = "mcr.microsoft.com/azureml/openmpi4.1.0-cuda11.8-cudnn8-ubuntu22.04"
 
 
 class DockerConfiguration:
@@ -16,7 +23,8 @@ class DockerConfiguration:
 
     def __init__(
         self, use_docker: bool = False, shared_volumes: bool = True,
-        arguments: Optional[List[str]] = None, shm_size: str = "2g",
+        arguments: Optional[List[str]] = [],  # noqa: B006  # never changed: it is copied
+        shm_size: Optional[str] = "2g",
     ) -> None:  # fmt: skip
         self.use_docker = use_docker
         self.shared_volumes = shared_volumes
@@ -25,7 +33,7 @@ class DockerConfiguration:
 
 
 class MpiConfiguration:
-    """Ranks by MPI."""
+    """Ranks that know themselves by Open MPI's variables."""
 
     def __init__(self, process_count_per_node: int = 1, node_count: int = 1) -> None:
         self.process_count_per_node = process_count_per_node
@@ -71,6 +79,36 @@ class AmlComputeConfiguration:
         self.cluster_max_node_count = 1
 
 
+class ParallelTaskConfiguration:
+    """Workers of a parallel task."""
+
+    def __init__(self) -> None:
+        self.max_retries_per_worker = 0
+        self.worker_count_per_node = 1
+        self.terminal_exit_codes: Optional[List[int]] = None
+
+
+class SparkConfiguration:
+    """Settings of Spark. Kept, not used."""
+
+    def __init__(self) -> None:
+        self.configuration: Dict[str, str] = {}
+
+
+class HdiConfiguration:
+    """Settings of HDInsight. Kept, not used."""
+
+    def __init__(self) -> None:
+        self.yarn_deploy_mode = "cluster"
+
+
+class KubernetesComputeConfiguration:
+    """Settings of a Kubernetes cluster. Kept, not used."""
+
+    def __init__(self) -> None:
+        self.instance_type: Optional[str] = None
+
+
 class RunConfiguration:
     """Where and in what a script runs."""
 
@@ -89,22 +127,33 @@ class RunConfiguration:
         self.environment = Environment("default-environment")
         if conda_dependencies is not None:
             self.environment.python.conda_dependencies = conda_dependencies
-        self.environment_variables: Dict[str, str] = {}
         self.node_count = 1
         self.max_run_duration_seconds: Optional[int] = None
         self.priority: Optional[int] = None
+        self.credential_passthrough = False
+        self.auto_cluster_compute_specification: Any = None
         self.data: Dict[str, Any] = {}
         self.data_references: Dict[str, Any] = {}
+        self.datacaches: Optional[List[Any]] = None
         self.output_data: Dict[str, Any] = {}
         self.history = HistoryConfiguration()
         self.docker = DockerConfiguration()
         self.mpi = MpiConfiguration()
         self.pytorch = PyTorchConfiguration()
         self.tensorflow = TensorflowConfiguration()
+        self.paralleltask = ParallelTaskConfiguration()
         self.amlcompute = AmlComputeConfiguration()
+        self.kubernetescompute = KubernetesComputeConfiguration()
+        self.spark = SparkConfiguration()
+        self.hdi = HdiConfiguration()
         self.services: Dict[str, Any] = {}
         self.source_directory_data_store: Optional[str] = None
         self._target = LOCAL
+        self._name: Optional[str] = _name
+        self._path: Optional[str] = _path
+
+    def __repr__(self) -> str:
+        return f"RunConfiguration(target={self.target!r}, environment={self.environment.name!r})"
 
     @property
     def target(self) -> str:
@@ -120,29 +169,75 @@ class RunConfiguration:
             )
         self._target = name
 
-    def _check_single(self) -> None:
-        """Raises RunConfigurationException for more processes than one: none start ranks yet."""
-        asked = {
-            "IntelMpi": self.mpi.process_count_per_node,
-            "Nccl": self.pytorch.process_count or 1,
-            "ParameterServer": self.tensorflow.worker_count,
-        }
-        if self.node_count * asked.get(self.communicator, 1) > 1:
-            raise RunConfigurationException(
-                "more than one process is asked for, and ranks aren't started yet; leave "
-                "distributed_job_config out, or start them in a command, as with torchrun"
-            )
+    @property
+    def environment_variables(self) -> Dict[str, str]:
+        """Those of the environment, which the run gets beside the caller's."""
+        return self.environment.environment_variables
+
+    @environment_variables.setter
+    def environment_variables(self, value: Optional[Dict[str, str]]) -> None:
+        self.environment.environment_variables = dict(value or {})
+
+    @property
+    def auto_prepare_environment(self) -> bool:
+        """Always: an environment is built before the script starts."""
+        return True
+
+    @auto_prepare_environment.setter
+    def auto_prepare_environment(self, value: bool) -> None:
+        """Accepted, and not acted on."""
+
+    def save(
+        self, path: Optional[str] = None, name: Optional[str] = None,
+        separate_environment_yaml: bool = False,
+    ) -> None:  # fmt: skip
+        """Write it as YAML: to the file `path`, or to `.azureml/NAME.runconfig` in that folder."""
+        files.save(self, path, name, separate_environment_yaml)
+
+    @staticmethod
+    def load(path: str, name: Optional[str] = None) -> RunConfiguration:
+        """Read one that was saved. Raises UserErrorException without the file."""
+        return files.load(RunConfiguration(), path, name)
+
+    @staticmethod
+    def delete(path: str, name: Optional[str]) -> None:
+        """Remove its file. Raises UserErrorException without one."""
+        files.delete(path, name)
+
+    def _ranks(self) -> Dict[str, Any]:
+        """The `distributed` of a run's spec; {} for one plain process.
+
+        Raises RunConfigurationException for counts that don't go together.
+        """
+        nodes = _count("node_count", self.node_count or 1)
+        communicator = str(self.communicator or "None").lower()
+        if communicator in ("intelmpi", "openmpi", "mpi", "horovod"):
+            each = _count("process_count_per_node", self.mpi.process_count_per_node)
+            return {"nodes": nodes, "processes_per_node": each, "kind": "mpi"}
+        if communicator == "parameterserver":
+            workers = _count("worker_count", self.tensorflow.worker_count)
+            servers = self.tensorflow.parameter_server_count or 0
+            return {"nodes": workers, "kind": "tensorflow", "parameter_servers": servers}
+        if communicator in ("nccl", "gloo", "pytorch"):
+            total = _count("process_count", self.pytorch.process_count or nodes)
+            if total % nodes:
+                raise RunConfigurationException(
+                    f"process_count = {total}: give a multiple of node_count, which is {nodes}"
+                )
+            return {"nodes": nodes, "processes_per_node": total // nodes, "kind": "torch"}
+        return {"nodes": nodes, "kind": "torch"} if nodes > 1 else {}
 
     def _distribute(self, asked: Any) -> None:
         """Take over one of the distributed configurations."""
         if asked is None:
             return
         if isinstance(asked, PyTorchConfiguration):
-            self.framework, self.communicator, self.pytorch = "PyTorch", "Nccl", asked
-            self.node_count = asked.node_count
+            self.framework, self.communicator = "PyTorch", asked.communication_backend
+            self.pytorch, self.node_count = asked, asked.node_count
         elif isinstance(asked, TensorflowConfiguration):
             self.framework, self.communicator = "Tensorflow", "ParameterServer"
             self.tensorflow = asked
+            self.node_count = max(asked.worker_count, asked.parameter_server_count)
         elif isinstance(asked, MpiConfiguration):
             self.communicator, self.mpi = "IntelMpi", asked
             self.node_count = asked.node_count
@@ -151,3 +246,9 @@ class RunConfiguration:
                 f"distributed_job_config = {asked!r}: give an MpiConfiguration, a "
                 "PyTorchConfiguration or a TensorflowConfiguration"
             )
+
+
+def _count(field: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise RunConfigurationException(f"{field} = {value!r}: give a whole number of at least 1")
+    return value

@@ -311,6 +311,16 @@ class Workspace:
         """Its names, as a script may ask for them one by one."""
         return ServiceContext(self.subscription_id, self.resource_group, self.name, self.name)
 
+    def get_default_compute_target(self, type: str) -> Optional[Any]:
+        """The first pool whose nodes have GPUs ("GPU") or none ("CPU"); None without such a one."""
+        from outlast.azureml.compute_cluster import AmlCompute
+
+        for target in self.compute_targets.values():
+            wanted = isinstance(target, AmlCompute) and bool(target._row["node"]["gpus"])
+            if isinstance(target, AmlCompute) and wanted == (str(type).upper() == "GPU"):
+                return target
+        return None
+
     def delete(self, delete_dependent_resources: bool = False, no_wait: bool = False) -> None:
         """Never done by a script."""
         raise WorkspaceException(
