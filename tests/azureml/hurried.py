@@ -14,10 +14,13 @@ from tests.environments import packages
 
 HASTE = 100
 # Imported by every Python at its start; a job has the variable from whoever submits it.
+HOLD = "HELD_UNTIL"  # a path: a script with this variable begins when it is there
 SITE = f"""
-import time
+import os, time
 _sleep = time.sleep
 time.sleep = lambda seconds: _sleep(seconds / {HASTE})
+while "{HOLD}" in os.environ and not os.path.exists(os.environ["{HOLD}"]):
+    _sleep(0.02)
 """
 SLEEP = "#!/bin/sh\nexec /bin/sleep 0.$1\n"  # of two digits: hundredths
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import pytest
 
-from outlast.azureml.names import MODULES
 from tests.azureml.scripted import Scripts
 from tests.sdk.place import Place
 
@@ -39,16 +38,6 @@ CLUSTER = (
     "compute_config = AmlCompute.provisioning_configuration(vm_size='STANDARD_D2_V2',\n"
     "    vm_priority='lowpriority', min_nodes=0, max_nodes=4, idle_seconds_before_scaledown=2400)\n"
 )
-
-
-def served(module: str, name: str) -> bool:
-    return name in MODULES.get(module, {})
-
-
-needs_compute = pytest.mark.skipif(
-    not served("azureml.core.compute", "AmlCompute"), reason="not served yet"
-)
-needs_data = pytest.mark.skipif(not served("azureml.core", "Dataset"), reason="not served yet")
 
 
 class Idiom:
@@ -86,11 +75,15 @@ def test_02_an_experiment_has_a_name_and_its_runs(idiom: Idiom) -> None:
 
 
 def test_03_submit_returns_a_run_at_once(idiom: Idiom, place: Place) -> None:
+    go = idiom.scripts.folder / "go"
+    held = f"import os, time\nwhile not os.path.exists({str(go)!r}):\n    time.sleep(0.02)\n"
+    idiom.scripts.write("train.py", held + TRAIN)
     told = "print(run.id, run.get_status(), run.get_portal_url())"
     run_id, status, url = idiom.printed(SUBMIT.format(name="idiom-03") + told).split()
     assert status not in ("Completed", "Failed", "Canceled")
     assert url.endswith(f"/runs/{run_id}")
     # Its submitter has ended; it hasn't.
+    go.touch()
     assert place.workspace.run(run_id).wait() == "Completed"
 
 
@@ -115,7 +108,6 @@ def test_what_a_workspace_is_called_is_printed(
     assert idiom.printed(WORKSPACE + told) == f"Value: {named}\n"
 
 
-@needs_compute
 def test_08_waiting_for_a_cluster_shows_that_it_is_ready(idiom: Idiom) -> None:
     snippet = CLUSTER + (
         "cluster = ComputeTarget.create(ws, 'idiom-08', compute_config)\n"
@@ -128,7 +120,6 @@ def test_08_waiting_for_a_cluster_shows_that_it_is_ready(idiom: Idiom) -> None:
     assert shown.splitlines()[-1].isdigit()
 
 
-@needs_compute
 def test_09_a_target_is_created_where_there_is_none(idiom: Idiom) -> None:
     snippet = CLUSTER + (
         "for attempt in range(2):\n"
@@ -140,12 +131,12 @@ def test_09_a_target_is_created_where_there_is_none(idiom: Idiom) -> None:
         "        print('made', target.name)\n"
         "print('idiom-09' in ws.compute_targets)\n"
     )
-    assert idiom.printed(snippet) == "made idiom-09\nFound existing cluster, use it.\nTrue\n"
+    told = idiom.printed(snippet).splitlines()[-3:]  # before: how its size fits this machine
+    assert told == ["made idiom-09", "Found existing cluster, use it.", "True"]
 
 
-@needs_compute
 def test_10_a_cluster_is_described_before_it_is_made(idiom: Idiom) -> None:
-    told = "print(compute_config.vm_size, compute_config.max_nodes)"
+    told = "print(compute_config.vm_size, compute_config.scale_settings.maximum_node_count)"
     assert idiom.printed(CLUSTER + told) == "STANDARD_D2_V2 4\n"
 
 
@@ -170,7 +161,6 @@ def test_12_get_context_is_the_jobs_run_and_without_a_job_one_that_is_kept(idiom
     assert idiom.printed(offline) == "True {'a': 1} local\n"
 
 
-@needs_data
 def test_13_the_default_datastore_takes_files(idiom: Idiom) -> None:
     idiom.scripts.write("data.csv", "a,b\n1,2\n")
     snippet = WORKSPACE + (
@@ -191,7 +181,6 @@ def test_14_a_script_run_config_holds_script_arguments_and_target(idiom: Idiom) 
     assert shown == "train.py ['--learning_rate', '0.5'] local\n"
 
 
-@needs_compute
 def test_15_an_unknown_target_is_the_exception_that_scripts_wait_for(idiom: Idiom) -> None:
     snippet = CLUSTER + (
         "try:\n    ComputeTarget(workspace=ws, name='no-such-cluster')\n"
@@ -202,7 +191,6 @@ def test_15_an_unknown_target_is_the_exception_that_scripts_wait_for(idiom: Idio
     assert "no-such-cluster" in shown
 
 
-@pytest.mark.skipif("RunDetails" not in MODULES.get("azureml.widgets", {}), reason="not served yet")
 @pytest.mark.parametrize("show", ["", ".show()"], ids=["16-RunDetails", "17-show"])
 def test_run_details_are_shown_as_text_outside_a_notebook(idiom: Idiom, show: str) -> None:
     told = (
@@ -219,7 +207,6 @@ def test_18_what_is_logged_again_under_its_name_is_a_series(idiom: Idiom) -> Non
     assert shown == f"{ {'loss': [0.5, 0.25, 0.5 / 3]} }\n"
 
 
-@needs_data
 def test_19_a_tabular_dataset_is_made_of_a_file_and_registered(idiom: Idiom) -> None:
     idiom.scripts.write("data.csv", "a,b\n1,x\n2,y\n")
     snippet = WORKSPACE + (
@@ -231,7 +218,6 @@ def test_19_a_tabular_dataset_is_made_of_a_file_and_registered(idiom: Idiom) -> 
     assert idiom.printed(snippet) == "idiom-19 1 1\n"
 
 
-@needs_data
 def test_20_a_tabular_dataset_becomes_a_dataframe(idiom: Idiom) -> None:
     idiom.scripts.write("data.csv", "a,b\n1,x\n2,y\n")
     snippet = (

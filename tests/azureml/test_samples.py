@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from outlast.azureml.names import MODULES
 from tests.azureml import hurried, notebook
 from tests.azureml.scripted import Scripts
 
@@ -35,32 +34,16 @@ def sample(scripts: Scripts, packaged: dict[str, str]) -> Scripts:
     return scripts
 
 
-def served(module: str, name: str = "") -> bool:
-    return module in MODULES and (not name or name in MODULES[module])
-
-
-NEEDS = {
-    "datasets.py": served("azureml.core", "Dataset"),
-    "distributed.py": served("azureml.core.compute", "AmlCompute"),
-    "hyperdrive.py": served("azureml.train.hyperdrive"),
-    "outputs_and_uploads.ipynb": served("azureml.widgets"),
-}
-
-
 def test_there_are_ten_samples() -> None:
     assert len(SCRIPTS) + len(NOTEBOOKS) == 10
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_sample_script_runs_unchanged(sample: Scripts, name: str) -> None:
-    if not NEEDS.get(name, True):
-        pytest.skip("what it needs isn't served yet")
     done = sample.run(sample.folder / name)
     assert done.code == 0, done.out + done.err
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_sample_notebook_runs_unchanged(sample: Scripts, name: str) -> None:
-    if not NEEDS.get(name, True):
-        pytest.skip("what it needs isn't served yet")
     notebook.run(sample.folder / name, sample.environ)
