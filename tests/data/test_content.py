@@ -45,7 +45,12 @@ def test_a_file_that_nobody_touched_is_read_once(
     file.write_text("one")
     read: list[str] = []
     real = content._hashed
-    monkeypatch.setattr(content, "_hashed", lambda path: (read.append(path), real(path))[1])
+
+    def reading(path: str) -> tuple[str, int]:
+        read.append(path)
+        return real(path)
+
+    monkeypatch.setattr(content, "_hashed", reading)
     definition = of_paths(file.parent)
     seen = []
     for _ in range(2):

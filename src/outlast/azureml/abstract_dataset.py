@@ -17,7 +17,8 @@ from outlast.azureml.dataset_input import (
     named_by,
     own_input,
 )
-from outlast.azureml.exceptions import UserErrorException, translated
+from outlast.azureml.dataset_types import named
+from outlast.azureml.exceptions import UserErrorException
 from outlast.azureml.names import load
 from outlast.data import files
 from outlast.run.dataset import Definition
@@ -48,7 +49,7 @@ class AbstractDataset:
         cls, definition: Any, row: Optional[Mapping[str, Any]] = None, workspace: Any = None
     ) -> Any:
         made = object.__new__(cls)
-        with translated():
+        with named():
             made._definition = Definition.from_dict(definition)
         made._row, made._workspace = dict(row or {}), workspace
         return made
@@ -67,7 +68,7 @@ class AbstractDataset:
         return Expression(["column", str(key)])
 
     def _then(self: Self, do: str, **fields: Any) -> Self:
-        with translated():
+        with named():
             made: Self = type(self)._of(self._definition.then(do, **fields), None, self._workspace)
             return made
 
@@ -107,7 +108,7 @@ class AbstractDataset:
         """When a local file of it changed last; None when none is local."""
         import os
 
-        with translated():
+        with named():
             paths = [one.path for one in files.found(self._definition) if one.is_local]
         if not paths:
             return None
@@ -129,7 +130,7 @@ class AbstractDataset:
         form = self._definition.options.get("partition_format", "")
         wanted = list(partition_keys or self.partition_keys)
         found: List[Dict[str, Any]] = []
-        with translated():
+        with named():
             for one in files.found(self._definition) if form else ():
                 values = partition(form, one.path)
                 chosen = {key: values[key] for key in wanted if key in values}
@@ -149,7 +150,7 @@ class AbstractDataset:
         UserErrorException.
         """
         texts = {str(k): None if v is None else str(v) for k, v in (tags or {}).items()}
-        with translated():
+        with named():
             made = self._native(workspace).register(
                 name, description=description or "", tags=texts, new_version=create_new_version,
                 workspace=workspace._client(),
@@ -160,7 +161,7 @@ class AbstractDataset:
         """Delete every version of its name; the data stay."""
         from outlast.sdk import datasets
 
-        with translated():
+        with named():
             datasets.forget(self.name or "", workspace=self._workspace._client())
         self._row = {}
 
@@ -181,7 +182,7 @@ class AbstractDataset:
 
     def _change(self: Self, tags: Any, removed: List[str], description: Optional[str]) -> Self:
         texts = {str(k): None if v is None else str(v) for k, v in (tags or {}).items()}
-        with translated():
+        with named():
             native = self._native()
             native.change(tags=texts, removed_tags=removed, description=description)
         self._row = native.row
@@ -195,7 +196,7 @@ class AbstractDataset:
         """
         from outlast.sdk import datasets
 
-        with translated():
+        with named():
             found = datasets.get(name, version, workspace=workspace._client())
         return AbstractDataset._of_native(found, workspace)
 
@@ -210,7 +211,7 @@ class AbstractDataset:
             return own
         from outlast.sdk import datasets
 
-        with translated():
+        with named():
             found = datasets.get_by_id(id, workspace=workspace._client())
         return AbstractDataset._of_native(found, workspace)
 
@@ -219,7 +220,7 @@ class AbstractDataset:
         """The newest version of every dataset, by name."""
         from outlast.sdk import datasets
 
-        with translated():
+        with named():
             found = [*datasets.list(workspace=workspace._client())]
         return {one.name: AbstractDataset._of_native(one, workspace) for one in found}
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from enum import Enum
-from typing import Any, Optional
+from typing import Any, Iterator, Optional
 
-from outlast.azureml.exceptions import UserErrorException
+from outlast.azureml.exceptions import UserErrorException, translated
+from outlast.errors import NotFound
 
 
 class PromoteHeadersBehavior(Enum):
@@ -57,6 +59,16 @@ class DatasetValidationError(UserErrorException):
 
 class DatasetExecutionError(DatasetValidationError):
     """Reading a dataset failed."""
+
+
+@contextmanager
+def named() -> Iterator[None]:
+    """As `translated`; a dataset, datastore or file that isn't there is the user's error."""
+    with translated():
+        try:
+            yield
+        except NotFound as error:
+            raise UserErrorException(error.message, inner_exception=error) from error
 
 
 _HEADERS = {

@@ -11,7 +11,8 @@ import os
 from typing import TYPE_CHECKING, Any, List, NoReturn, Optional, Sequence
 
 from outlast.azureml.data_path import DataReference
-from outlast.azureml.exceptions import UserErrorException, translated
+from outlast.azureml.dataset_types import named
+from outlast.azureml.exceptions import UserErrorException
 from outlast.run.dataset import Source
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class AbstractDatastore:
     def __init__(self, workspace: Any, name: str, datastore_type: Any = BLOB) -> None:
         """The datastore of this name. Raises UserErrorException without one."""
         self._workspace = workspace
-        with translated():
+        with named():
             from outlast.sdk import datastores
 
             self._native = datastores.get(name or "", workspace=workspace._client())
@@ -52,16 +53,16 @@ class AbstractDatastore:
 
     def set_as_default(self) -> None:
         """Let it be the workspace's default."""
-        with translated():
+        with named():
             self._native.set_as_default()
 
     def unregister(self) -> None:
         """Forget it; its data stay."""
-        with translated():
+        with named():
             self._native.unregister()
 
     def _source(self, path: Optional[str]) -> Source:
-        with translated():
+        with named():
             return self._native.path(path or "")
 
 
@@ -155,7 +156,7 @@ class AbstractAzureStorageDatastore(AbstractDatastore):
             kept = f", {left} already there (overwrite=False)" if left else ""
             print(f"Uploading {len(wanted)} files to {self.name}/{place.path}{kept}")
         if wanted:
-            with translated():
+            with named():
                 self._native.upload(wanted, place.path, overwrite=True, relative_to=base)
         return self.path(target_path)
 
@@ -164,7 +165,7 @@ class AbstractAzureStorageDatastore(AbstractDatastore):
         show_progress: bool = True,
     ) -> int:  # fmt: skip
         """Copy what lies below `prefix` to the folder `target_path`; returns how many files."""
-        with translated():
+        with named():
             copied = self._native.download(target_path, prefix or "", overwrite=overwrite)
         if show_progress:
             print(f"Downloaded {len(copied)} files from {self.name} to {target_path}")
@@ -219,7 +220,7 @@ class Datastore(AzureBlobDatastore):
     def _all(workspace: Any) -> List[Datastore]:
         from outlast.sdk import datastores
 
-        with translated():
+        with named():
             found = datastores.list(workspace=workspace._client())
         return [Datastore(workspace, one.name) for one in found]
 
@@ -324,7 +325,7 @@ def _standing_in(workspace: Any, name: str, kind: str, facts: Any, overwrite: bo
     from outlast.sdk import datastores
 
     told = {"type": kind, **facts}
-    with translated():
+    with named():
         made = datastores.register(
             name, facts=told, overwrite=overwrite, workspace=workspace._client()
         )

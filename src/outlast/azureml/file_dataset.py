@@ -10,7 +10,8 @@ from typing import Any, List, Optional, Tuple, Type
 
 from outlast.azureml.abstract_dataset import AbstractDataset
 from outlast.azureml.dataset_input import DOWNLOAD, HDFS, MOUNT, DatasetConsumptionConfig
-from outlast.azureml.exceptions import UserErrorException, translated
+from outlast.azureml.dataset_types import named
+from outlast.azureml.exceptions import UserErrorException
 from outlast.data import bring, content, files
 from outlast.errors import NotFound
 
@@ -23,7 +24,7 @@ class FileDataset(AbstractDataset):
         return ["/" + one.name for one in self._found()]
 
     def _found(self) -> List[files.Found]:
-        with translated():
+        with named():
             return files.found(self._definition)
 
     def download(
@@ -35,7 +36,7 @@ class FileDataset(AbstractDataset):
         Raises UserErrorException for one that exists, unless `overwrite`.
         """
         folder = os.path.abspath(target_path or tempfile.mkdtemp(prefix="dataset-"))
-        with translated():
+        with named():
             try:
                 found = files.found(self._definition)
             except NotFound:
@@ -109,7 +110,7 @@ class DatasetContextManager:
         os.makedirs(self.mount_point, exist_ok=True)
         if os.listdir(self.mount_point):
             raise UserErrorException(f"mount_point = {self.mount_point!r}: it isn't empty")
-        with translated():
+        with named():
             bring.laid_out(self._dataset._found(), self.mount_point, is_link=True)
 
     def stop(self) -> None:

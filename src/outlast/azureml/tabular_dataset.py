@@ -10,11 +10,8 @@ from typing import Any, List, Mapping, Optional, Sequence, Tuple, Union
 from outlast.azureml.abstract_dataset import AbstractDataset, Expression
 from outlast.azureml.data_path import place_of
 from outlast.azureml.dataset_factory import FileDatasetFactory, TabularDatasetFactory
-from outlast.azureml.exceptions import (
-    DatasetTimestampMissingError,
-    UserErrorException,
-    translated,
-)
+from outlast.azureml.dataset_types import named
+from outlast.azureml.exceptions import DatasetTimestampMissingError, UserErrorException
 from outlast.azureml.names import load
 from outlast.data.extras import extra
 from outlast.run.dataset import with_stamps
@@ -31,7 +28,7 @@ class TabularDataset(AbstractDataset):
         """All of it as a DataFrame. Raises UserErrorException where it can't be read."""
         from outlast.data import table
 
-        with translated():
+        with named():
             return table.frame(self._definition)
 
     def to_dask_dataframe(
@@ -39,13 +36,13 @@ class TabularDataset(AbstractDataset):
         on_error: str = "null", out_of_range_datetime: str = "null",
     ) -> Any:  # fmt: skip
         """The same as a dask DataFrame."""
-        with translated():
+        with named():
             dask = extra("dask.dataframe", "to_dask_dataframe")
         return dask.from_pandas(self.to_pandas_dataframe(), npartitions=1)
 
     def to_spark_dataframe(self) -> Any:
         """The same as a Spark DataFrame, of the session that this process has."""
-        with translated():
+        with named():
             sql = extra("pyspark.sql", "to_spark_dataframe")
         return sql.SparkSession.builder.getOrCreate().createDataFrame(self.to_pandas_dataframe())
 
@@ -160,7 +157,7 @@ class TabularDataset(AbstractDataset):
         return FileDatasetFactory.from_files(folder)
 
     def _write_parquet(self, table: Any, path: str) -> None:
-        with translated():
+        with named():
             extra("pyarrow", "writing Parquet")
         table.to_parquet(path, index=False)
 

@@ -71,7 +71,10 @@ def _delimited(pandas: Any, source: Any, definition: Definition, columns: Any, i
     has_header = header in ("all_same", "combine") or (header == "first" and index == 0)
     encoding = options.get("encoding", "utf8")
     is_empty_text = options.get("empty_as_string", False)
-    texts = [name for name, kind in _types(definition).items() if kind["type"] == "string"]
+    texts: List[Any] = [n for n, kind in _types(definition).items() if kind["type"] == "string"]
+    if not has_header:
+        places = [_position(name, columns) for name in texts]
+        texts = [place for place in places if place >= 0]
     is_inferred = options.get("infer_column_types", True)
     try:
         table = pandas.read_csv(
@@ -94,25 +97,35 @@ def _delimited(pandas: Any, source: Any, definition: Definition, columns: Any, i
     return _with_dates(pandas, table, definition) if is_inferred else table
 
 
+def _position(name: str, columns: Any) -> int:
+    """Where a column of a file without a header is, counted from 0; -1 where that isn't known."""
+    if columns is not None:
+        return list(columns).index(name) if name in columns else -1
+    number = name[len("Column") :] if name.startswith("Column") else ""
+    return int(number) - 1 if number.isdigit() else -1
+
+
 def _json_lines(pandas: Any, source: Any, options: Mapping[str, Any]) -> Any:
+    """One object a line. Raises ValueError for a line that is none, unless those are dropped."""
     encoding = options.get("encoding", "utf8")
-    if options.get("invalid_lines", "error") == "error":
-        return pandas.read_json(
-            source, lines=True, encoding=ENCODINGS.get(encoding, encoding), convert_dates=False
-        )
+    is_strict = options.get("invalid_lines", "error") == "error"
     if isinstance(source, str):
         with open(source, "rb") as file:
             data = file.read()
     else:
         data = source.read()
     rows = []
-    for line in data.decode(ENCODINGS.get(encoding, encoding)).splitlines():
+    for number, line in enumerate(data.decode(ENCODINGS.get(encoding, encoding)).split("\n"), 1):
+        if not line.strip():
+            continue
         try:
             row = json.loads(line)
-        except ValueError:  # the option asks for such lines to be left out
-            continue
+        except ValueError:
+            row = None
         if isinstance(row, dict):
             rows.append(row)
+        elif is_strict:
+            raise ValueError(f"line {number} holds no JSON object")
     return pandas.DataFrame(rows)
 
 
