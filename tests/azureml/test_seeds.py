@@ -228,6 +228,16 @@ def test_a_step_gets_what_the_one_before_it_put_out(
     assert first.id in str(given["consumptionDetails"])
 
 
+def test_a_script_that_makes_its_folder_finds_none(experiment: Experiment) -> None:
+    Path("train.py").write_text(
+        "import os\nassert sorted(os.listdir()) == ['logs', 'outputs', 'train.py']\n"
+        "os.mkdir('output')\nopen('output/a.txt', 'w').write('a')\n"
+    )
+    run = experiment.submit(ScriptRunConfig(".", "train.py"))
+    assert run.wait_for_completion(show_output=True)["status"] == "Completed"
+    assert run.get_file_names() == ["output/a.txt", "user_logs/std_log.txt"]
+
+
 def test_a_step_that_sleeps_is_running_although_its_file_exists(
     scripts: Scripts, place: Place, haste: dict[str, str]
 ) -> None:
