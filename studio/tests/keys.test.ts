@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { extraKey, pasteable, wantsConfirmation, withControl } from "../src/core/keys";
+import { extraKey, keysIn, pasteable, wantsConfirmation, withControl } from "../src/core/keys";
 import { endText } from "../src/core/sessions";
 
 test("arrows follow the mode that the program has set", () => {
@@ -27,4 +27,8 @@ test("several lines are asked about, unless the program brackets them", () => {
 
 test.each([[0, null, "ended with exit code 0"], [null, 9, "ended by SIGKILL"], [null, 35, "ended by signal 35"], [null, null, "ended"]] as const)(
   "code %s and signal %s: %s", (code, signal, said) => expect(endText(code, signal)).toBe(said),
+);
+
+test.each([["", 0], ["ab\r", 3], ["h\u00e9\u6f22", 3], ["\x1b[A\x1bOB\x1b[1;5C", 3], ["\x1bx", 1], ["\x1b", 1], ["\x1b\x1b", 2]])(
+  "the input %j is so many keys: %i", (input, keys) => expect(keysIn(new TextEncoder().encode(input))).toBe(keys),
 );

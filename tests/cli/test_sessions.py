@@ -135,15 +135,15 @@ def test_a_restart_of_the_server_is_a_pause(cli: Piped, tty: Tty) -> None:
         shell.until("ready")
         assert cli("down").code == 0
         shell.until("offline for")
-        shell.press(b"while offline\r")
+        shell.press("while öffline\r".encode())
         shell.until("14 keys queued")
         assert cli("up", "-d").code == 0
-        shell.until("while offline\r\nwhile offline\r\n")
+        shell.until("while öffline\r\nwhile öffline\r\n")
         shell.press(b"online\r")
         shell.until("online\r\nonline\r\n")
         shell.press(b"\x04")
         assert shell.end() == 0
-        assert shell.text.count("while offline\n") == 2
+        assert shell.text.count("while öffline\n") == 2
 
 
 def test_the_line_below_is_asked_for_and_hides_nothing(cli: Piped, tty: Tty) -> None:

@@ -65,6 +65,17 @@ def test_a_failed_run_says_why(person: Watched, server: Server) -> None:
     expect(page.get_by_role("log")).to_contain_text("the last words")
 
 
+def test_a_shell_is_opened_where_a_run_is(person: Watched, server: Server) -> None:
+    run_id = submit(server, "sh", "-c", "exit 3")
+    person.log_in()
+    page = person.open(f"/runs/{run_id}")
+    page.get_by_role("button", name="Open a shell").click()
+    page.wait_for_url("**/sessions/*")
+    session = page.url.rpartition("/")[2]
+    assert server.ask("GET", f"/api/sessions/{session}").json["entered"] == run_id
+    server.ask("POST", f"/api/sessions/{session}/close", {"force": True})
+
+
 def test_the_log_follows_a_job_over_a_killed_server(browser: Browser, tmp_path: Path) -> None:
     port = free_port()
     with running(tmp_path, "--port", str(port)) as server:

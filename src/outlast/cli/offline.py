@@ -20,6 +20,10 @@ TITLE_AFTER_S = 0.5
 LINE_AFTER_S = 2.0
 REDRAW_S = 1.0
 ANSWER_S = 1.0
+# A key is an arrow or the like, or a character, however many bytes it sends. The studio counts the
+# same way, in core/keys.ts. Of much input, pasted most likely, the size is told.
+_KEY = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1bO?[ -~]|[^\x80-\xbf]")
+_COUNTED_BYTES = 4 << 10
 _PLACE = re.compile(rb"\x1b\[(\d{1,4});(\d{1,4})R")
 _PUSH_TITLE, _POP_TITLE = b"\x1b[22;2t", b"\x1b[23;2t"
 
@@ -49,9 +53,7 @@ class Notice:
         if now - self._shown_at < REDRAW_S and not (self._place and not self._has_line):
             return
         self._shown_at = now
-        keys = half.queued_bytes
-        queued = f", {keys} key{'' if keys == 1 else 's'} queued" if keys else ""
-        text = f"offline for {int(now - since)} s{queued}"
+        text = f"offline for {int(now - since)} s{_queued(half)}"
         self._set_title(f"{text} - {self._session}")
         if now - since >= LINE_AFTER_S:
             self._show_line(f"outlast: {text}; the session goes on, trying again   {self._hint}")
@@ -135,3 +137,11 @@ class Notice:
             self._rows, self._place, self._has_line = rows, None, False
             self._asked_at = self._shown_at
             self._tty.draw(b"\x1b[6n")
+
+
+def _queued(half: ClientHalf) -> str:
+    """What was typed and waits, as its typist would count it."""
+    if half.queued_bytes > _COUNTED_BYTES:
+        return f", {half.queued_bytes >> 10} KiB of input queued"
+    keys = len(_KEY.findall(half.queued(_COUNTED_BYTES)))
+    return f", {keys} key{'' if keys == 1 else 's'} queued" if keys else ""

@@ -28,6 +28,8 @@ _WHO_CHARS = 200
 # So long the answer to a key waits for the key's echo: told together, they cost the relay one
 # wake-up instead of two, and the echo, which somebody waits for, comes first.
 _ECHO_S = 0.001
+# Whoever drags a window sends a size for each step; the last one counts, and `timing` keeps each.
+_SIZE_S = 0.05
 _MOST_GAPS = 16  # unsaid; whoever reads so slowly begins anew
 
 
@@ -92,6 +94,7 @@ class Room:
         self._resize = resize
         self._seats: Dict[int, Seat] = {}
         self._last_seat = 0
+        self._wished: Optional[Size] = None  # by the driver, and not yet carried out
 
     # --- who is here ---
 
@@ -123,6 +126,7 @@ class Room:
             ledger.leave(number)
             return
         if grant.role == DRIVER and wish.size is not None:
+            self._wished = None
             self._resize(wish.size)
         seat = Seat(number, wish.who, taken, self._loop, self._heard, self._left)
         self._seats[number] = seat
@@ -237,7 +241,15 @@ class Room:
             raise Malformed("SIZE that isn't JSON") from None
         if size is None:
             raise Malformed(f"columns and rows: give whole numbers from 1 to {MOST_CELLS}")
-        self._resize(size)
+        self._wished = size
+        if self._loop.due_s("size") is None:
+            self._size_now()
+
+    def _size_now(self) -> None:
+        if self._wished is not None:
+            self._resize(self._wished)
+            self._wished = None
+            self._loop.after("size", _SIZE_S, self._size_now)
 
     def _left(self, seat: Seat) -> None:
         del self._seats[seat.number]

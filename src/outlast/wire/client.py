@@ -117,6 +117,10 @@ class ClientHalf:
         """Typed, and not yet taken by the PTY as far as is known here."""
         return len(self._input)
 
+    def queued(self, most_bytes: int) -> bytes:
+        """The beginning of what is queued."""
+        return bytes(self._input[:most_bytes])
+
     @property
     def wants_input(self) -> bool:
         """False while so much is queued that whoever reads keys should wait."""

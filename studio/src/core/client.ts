@@ -106,6 +106,11 @@ export class ClientHalf {
     return this.input.length;
   }
 
+  // The beginning of what is queued.
+  queued(mostBytes: number): Uint8Array {
+    return this.input.slice(0, mostBytes);
+  }
+
   get wantsInput(): boolean {
     return this.input.length < INPUT_WINDOW_BYTES;
   }

@@ -36,3 +36,11 @@ export function wantsConfirmation(text: string, isBracketed: boolean): boolean {
   const lines = text.replace(/\n+$/, "").split("\n").length;
   return isBracketed ? lines > 50 || text.length > 20_000 : lines > 1 || /\n$/.test(text);
 }
+
+// How many keys this input is, as its typist counts them: an arrow or a letter with an accent is
+// one, however many bytes it sends. (The command line counts the same way, in cli/offline.py.)
+const KEY = /\x1b\[[0-?]*[ -/]*[@-~]|\x1bO?[ -~]|[^\x80-\xbf]/g;
+
+export function keysIn(input: Uint8Array): number {
+  return String.fromCharCode(...input).match(KEY)?.length ?? 0;
+}

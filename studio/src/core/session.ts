@@ -6,10 +6,13 @@
 
 import { ClientHalf } from "./client";
 import { decode, encode, frame, PING } from "./frame";
+import { keysIn } from "./keys";
 import { Refusal } from "./rest";
 import type { Action, Ended, News, Role } from "./terminal";
+import { count } from "./words";
 
 const PROBE_S = 2;
+const COUNTED_BYTES = 4096; // of more input, pasted most likely, the size is told
 
 export interface TerminalSocket {
   sendText(text: string): void;
@@ -82,6 +85,12 @@ export class SessionLink {
   }
   get queuedBytes(): number {
     return this.half.queuedBytes;
+  }
+  // What waits, in words; "" when nothing does.
+  get queuedText(): string {
+    const bytes = this.half.queuedBytes;
+    if (bytes > COUNTED_BYTES) return `${Math.floor(bytes / 1024)} KiB of input queued`;
+    return bytes ? `${count(keysIn(this.half.queued(COUNTED_BYTES)), "key")} queued` : "";
   }
   get offlineSinceS(): number | null {
     return this.half.offlineSince;
