@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -172,6 +175,34 @@ def test_every_rank_logs_into_the_one_run(run: Run) -> None:
     run.spec["distributed"] = {"nodes": 1, "processes_per_node": 3}
     assert run.start([PYTHON, "-c", script], kit=kit).ended().outcome == "completed"
     assert len(list(run.path.glob("logged.*"))) == 3
+
+
+def test_a_full_disk_costs_no_cpu_and_the_ranks_can_still_be_ended(run: Run) -> None:
+    import outlast
+
+    run.spec["distributed"] = {"processes_per_node": 2}
+    run.spec["limits"] = {"stop_grace_s": 0.2}
+    run.write(["sh", "-c", "while echo full; do :; done"])
+    program = Path(outlast.__file__).parent / "runtime" / "ranks" / "__main__.py"
+    command = [PYTHON, "-I", "-S", str(program), str(run.path), "--attempt", "1", "--"]
+    with Path("/dev/full").open("w") as full:
+        started = subprocess.Popen(
+            [*command, "sh", "-c", "while echo full; do :; done"], stdout=full, stderr=full
+        )
+    while not run.path.joinpath("ranks.json").exists():
+        assert started.poll() is None
+        time.sleep(0.01)
+    before_s = sum(cpu_of(started.pid))
+    time.sleep(1.0)  # a second in which it should have nothing to do
+    assert sum(cpu_of(started.pid)) - before_s < 0.5
+    started.terminate()
+    assert started.wait(20) == -signal.SIGTERM
+
+
+def cpu_of(pid: int) -> tuple[float, float]:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    ticks = os.sysconf("SC_CLK_TCK")
+    return int(fields[11]) / ticks, int(fields[12]) / ticks
 
 
 # --- the pure parts ---

@@ -60,6 +60,7 @@ class Ranks:
         self._pids: Dict[int, int] = {}  # by rank
         self._pipes: Dict[int, int] = {}  # descriptor -> rank
         self._poll = select.poll()
+        self._signals = select.poll()
         self._lines = Lines()
         self._unwritten = b""
         self._failure: Optional[Failure] = None
@@ -70,10 +71,13 @@ class Ranks:
         """Start them and stay until all are over; the exit code, or death by the same signal."""
         woken = _wake_on_signals(self._note_signal)
         self._poll.register(woken, select.POLLIN)
+        self._signals.register(woken, select.POLLIN)
         self._start()
         self._write_facts()
         while self._alive:
-            for fd, _ in self._poll.poll(self._wait_ms()):
+            # With a full disk nobody's output is read: the ranks wait in their own writes.
+            source = self._signals if self._unwritten else self._poll
+            for fd, _ in source.poll(self._wait_ms()):
                 if fd == woken:
                     _empty(woken)
                 else:
@@ -144,16 +148,24 @@ class Ranks:
             except OSError as error:
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                     raise
-                return  # nothing is read until there is room: then the ranks wait, and lose nothing
+                return
 
     def _read_the_rest(self) -> None:
         """All ranks are over: what they wrote is in the pipes, which others may hold open."""
         for fd in list(self._pipes):
+            self._wait_for_room()
             while self._read(fd):
-                pass
+                self._wait_for_room()
             rank = self._pipes.get(fd)
             if rank is not None:
                 self._write(self._lines.rest(rank))
+        self._wait_for_room()
+
+    def _wait_for_room(self) -> None:
+        """What was printed isn't given up before somebody ends the run."""
+        while self._unwritten and not self._told_to_end:
+            self._signals.poll(FULL_DISK_S * 1000)
+            self._write(b"")
 
     # --- ending ---
 
