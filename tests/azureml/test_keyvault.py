@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from outlast.azureml.authentication import InteractiveLoginAuthentication
+from outlast.azureml.authentication import InteractiveLoginAuthentication, TokenAuthentication
 from outlast.azureml.exceptions import ServiceException, UserErrorException
 from outlast.azureml.experiment import Experiment
 from outlast.azureml.keyvault import Keyvault
@@ -75,6 +75,12 @@ def test_a_token_is_the_workspaces_own(place: Place) -> None:
     assert token == place.workspace.connection.address.token
     session = import_module("types").SimpleNamespace(headers={})
     assert login.signed_session(session).headers["Authorization"].endswith(token)
+
+
+def test_a_scripts_own_tokens_are_its_own() -> None:
+    own = TokenAuthentication(lambda audience: f"for {audience}")
+    assert own.get_token(audience="storage") == "for storage"
+    assert Workspace.from_config(auth=own).name == "local"
 
 
 def test_what_the_workspace_has_none_of_is_empty() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from importlib import import_module
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Callable, Dict, NamedTuple, Optional
 
 from outlast.azureml import reach
 from outlast.azureml.exceptions import UserErrorException
@@ -75,3 +75,24 @@ class ServicePrincipalAuthentication(InteractiveLoginAuthentication):
         cloud: str = "AzureCloud", _enable_caching: bool = True,
     ) -> None:  # fmt: skip
         super().__init__(tenant_id=tenant_id, cloud=cloud)
+
+
+class TokenAuthentication(InteractiveLoginAuthentication):
+    """Stands for tokens that a function of the script's gives."""
+
+    def __init__(
+        self, get_token_for_audience: Callable[[Any], Any], cloud: Optional[str] = None
+    ) -> None:
+        super().__init__(cloud=cloud)
+        self._get_token_for_audience = get_token_for_audience
+
+    def get_token(self, audience: Any = None, **kwargs: Any) -> Any:  # type: ignore[override]
+        """What that function gives for this audience."""
+        return self._get_token_for_audience(audience)
+
+
+class ArmTokenAuthentication(InteractiveLoginAuthentication):
+    """Stands for a token of Azure's; it isn't kept."""
+
+    def __init__(self, arm_access_token: str, cloud: str = "None") -> None:
+        super().__init__(cloud=cloud)

@@ -75,6 +75,8 @@ _HOMES: Dict[str, str] = {
     "AzureCliAuthentication": "authentication",
     "MsiAuthentication": "authentication",
     "ServicePrincipalAuthentication": "authentication",
+    "TokenAuthentication": "authentication",
+    "ArmTokenAuthentication": "authentication",
     "VERSION": "version",
     "__version__": "version",
     "set_diagnostics_collection": "telemetry",
@@ -253,7 +255,7 @@ MODULES: Dict[str, Dict[str, str]] = {
     "azureml.core.compute_target": _of("ComputeTargetException", "UserErrorException"),
     "azureml.core.authentication": _of(
         "InteractiveLoginAuthentication", "AzureCliAuthentication", "MsiAuthentication",
-        "ServicePrincipalAuthentication",
+        "ServicePrincipalAuthentication", "TokenAuthentication", "ArmTokenAuthentication",
     ),
     "azureml.core.webservice": _refused("webservice"),
     "azureml.core.image": _refused("image"),
