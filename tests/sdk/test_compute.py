@@ -162,3 +162,17 @@ def test_the_public_name_is_there_and_lists_sizes(place: Place) -> None:
     assert outlast.compute is compute
     found = {size["name"]: size for size in compute.sizes(workspace=place.workspace)}
     assert found["STANDARD_D2_V2"]["cpus"] == 2
+
+
+def test_a_run_tried_again_has_the_shares_that_its_target_has_by_then(
+    place: Place, tmp_path: Path
+) -> None:
+    (tmp_path / "gate").touch()
+    pool = compute.create("shares", workspace=place.workspace)
+    first = hold(place, tmp_path / "gate", "shares")
+    first.wait()
+    pool.change(nodes=2)
+    second = first.retry()
+    second.wait()
+    cpus = [run.fetch()["spec"]["resources"]["cpus"] for run in (first, second)]
+    assert cpus[0] == 2 * cpus[1]
