@@ -98,8 +98,8 @@ class Scheduler:
         Raises Unreachable when the workspace can't be written.
         """
         await self.in_pool(lambda: os.makedirs(self._runs_folder, mode=0o700, exist_ok=True))
-        kit_folder = await self.in_pool(lambda: kit.stage(self._settings.home))
-        self._executors.setdefault("local", LocalExecutor(kit_folder))
+        self._kit_folder = await self.in_pool(lambda: kit.stage(self._settings.home))
+        self._executors.setdefault("local", LocalExecutor(self._kit_folder))
         self._scribe = Scribe(self._database, self._runs_folder, self._on_news, self._on_missing)
         self._stopping = Stopping(self._pool)
         self._supervisors = Supervisors(self._scribe, self._database, self)
@@ -112,7 +112,7 @@ class Scheduler:
             self._executors,
             self._blobs,
             self._pool,
-            kit_folder,
+            self._kit_folder,
             self._supervisors.watch,
         )
         self._intake = Intake(
@@ -528,7 +528,7 @@ class Scheduler:
             return compute.every(connection)
 
     def _sweep_kits(self) -> None:
-        used = []
+        used = [self._kit_folder]  # also when it isn't the present one: an upgrade may have begun
         for name in os.listdir(self._runs_folder):
             folder = RunFolder(os.path.join(self._runs_folder, name))
             if os.path.exists(folder.file(LAUNCH)):
