@@ -60,7 +60,9 @@ def page() -> Iterator[Page]:
 
 
 @pytest.mark.slow
-def test_a_run_is_seen_live_until_it_is_over(opened: Lab, page: Page, tmp_path: Path) -> None:
+def test_a_run_is_seen_live_until_it_is_over(
+    place: Place, opened: Lab, page: Page, tmp_path: Path
+) -> None:
     (opened.folder / "train.py").write_text(TRAIN)
     write_notebook(opened.folder / "live.ipynb", CELL)
     page.goto(opened.page("live.ipynb"))
@@ -70,7 +72,11 @@ def test_a_run_is_seen_live_until_it_is_over(opened: Lab, page: Page, tmp_path: 
 
     status = page.locator(".outlast-status")
     log = page.locator(".outlast-log")
-    expect(status).to_have_text("Running", timeout=SEEN_MS)
+    try:
+        expect(status).to_have_text("Running", timeout=SEEN_MS)
+    except AssertionError:
+        why = place.workspace.run("@last").why()
+        pytest.fail(f"{page.locator('.outlast-run').inner_text()}\n{why}")
     expect(log).to_contain_text("epoch 4 <b>bold</b>", timeout=SEEN_MS)  # as text, not as markup
     chart = page.locator(".outlast-chart[data-metric=loss]")
     expect(chart.locator("b")).to_have_text("0.2", timeout=SEEN_MS)

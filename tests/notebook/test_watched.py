@@ -50,10 +50,10 @@ class Seen:
                 self.statuses.append(news["facts"]["status"])
             self._news.notify_all()
 
-    def wait_for_log(self, text: str) -> None:
+    def wait_for_log(self, text: str, run: RunHandle) -> None:
         with self._news:
             found = self._news.wait_for(lambda: text in self.view.get("log", ""), PATIENCE_S)
-        assert found, self.view
+        assert found, f"told: {self.view}\nwhy: {run.why()}"
 
 
 def submitted(place: Place, folder: Path) -> RunHandle:
@@ -66,7 +66,7 @@ def test_a_view_follows_a_run_to_its_end(place: Place, tmp_path: Path) -> None:
     run, seen = submitted(place, tmp_path), Seen()
     watched = Watched(run, seen.take)
     watched.start()
-    seen.wait_for_log("before")
+    seen.wait_for_log("before", run)
     (tmp_path / "go").touch()
     assert watched.join(PATIENCE_S)
     assert seen.view["log"] == "before\nafter\n"
@@ -83,7 +83,7 @@ def test_a_view_outlives_its_server(place: Place, tmp_path: Path) -> None:
     run, seen = submitted(place, tmp_path), Seen()
     watched = Watched(run, seen.take)
     watched.start()
-    seen.wait_for_log("before")
+    seen.wait_for_log("before", run)
     place.kill_server()
     (tmp_path / "go").touch()
     place.start_server()
@@ -96,7 +96,7 @@ def test_a_view_that_nobody_looks_at_ends(place: Place, tmp_path: Path) -> None:
     run, seen = submitted(place, tmp_path), Seen()
     watched = Watched(run, seen.take)
     watched.start()
-    seen.wait_for_log("before")
+    seen.wait_for_log("before", run)
     watched.leave()
     assert watched.join(PATIENCE_S)
     (tmp_path / "go").touch()
