@@ -284,7 +284,8 @@ def test_inputs_by_name_at_submission(experiment: Experiment, people: Any, here:
 
 BARE = """
 import sys
-from azureml.core import Run
+from azureml.core import Dataset, Run
+from azureml.exceptions import RunEnvironmentException
 try:
     import click
     sys.exit("this environment isn't bare")
@@ -293,6 +294,10 @@ except ImportError:
 run = Run.get_context()
 print(open(run.input_datasets["data"] + "/people.csv").read()[:2], sys.argv[1:])
 print(run.input_datasets["direct"].to_path())
+try:
+    Dataset.get_by_name(run.experiment.workspace, "people")
+except RunEnvironmentException as error:
+    print("needs Outlast's server" in error.message)
 """
 
 
@@ -318,7 +323,7 @@ def test_a_job_without_outlast_reads_its_mounted_input(
     run.wait_for_completion()
     log = run.get_details_with_logs()["logFiles"]["user_logs/std_log.txt"].splitlines()
     assert log[0].startswith("id ['")
-    assert log[1] == "['/people.csv']"
+    assert log[1:] == ["['/people.csv']", "True"]
 
 
 def test_what_can_be_no_input_or_output(experiment: Experiment, people: Any, store: Any) -> None:

@@ -73,10 +73,10 @@ class AbstractDataset:
             return made
 
     def _native(self, workspace: Any = None) -> NativeDataset:
-        from outlast.sdk.datasets import Dataset
-
         here = workspace or self._workspace
         client = here._client() if here is not None else reach.workspace()
+        from outlast.sdk.datasets import Dataset
+
         return Dataset(self._definition, self._row, client)
 
     # --- what it is ---
@@ -159,10 +159,11 @@ class AbstractDataset:
 
     def unregister_all_versions(self) -> None:
         """Delete every version of its name; the data stay."""
+        client = self._workspace._client()
         from outlast.sdk import datasets
 
         with named():
-            datasets.forget(self.name or "", workspace=self._workspace._client())
+            datasets.forget(self.name or "", workspace=client)
         self._row = {}
 
     def update(
@@ -194,10 +195,11 @@ class AbstractDataset:
 
         Raises UserErrorException without one.
         """
+        client = workspace._client()
         from outlast.sdk import datasets
 
         with named():
-            found = datasets.get(name, version, workspace=workspace._client())
+            found = datasets.get(name, version, workspace=client)
         return AbstractDataset._of_native(found, workspace)
 
     @staticmethod
@@ -209,19 +211,21 @@ class AbstractDataset:
         own = own_input(id, workspace)
         if own is not None:
             return own
+        client = workspace._client()
         from outlast.sdk import datasets
 
         with named():
-            found = datasets.get_by_id(id, workspace=workspace._client())
+            found = datasets.get_by_id(id, workspace=client)
         return AbstractDataset._of_native(found, workspace)
 
     @staticmethod
     def get_all(workspace: Any) -> Dict[str, Any]:
         """The newest version of every dataset, by name."""
+        client = workspace._client()
         from outlast.sdk import datasets
 
         with named():
-            found = [*datasets.list(workspace=workspace._client())]
+            found = [*datasets.list(workspace=client)]
         return {one.name: AbstractDataset._of_native(one, workspace) for one in found}
 
     # --- as an input ---

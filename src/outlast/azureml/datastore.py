@@ -28,11 +28,11 @@ class AbstractDatastore:
 
     def __init__(self, workspace: Any, name: str, datastore_type: Any = BLOB) -> None:
         """The datastore of this name. Raises UserErrorException without one."""
-        self._workspace = workspace
-        with named():
-            from outlast.sdk import datastores
+        self._workspace, client = workspace, workspace._client()
+        from outlast.sdk import datastores
 
-            self._native = datastores.get(name or "", workspace=workspace._client())
+        with named():
+            self._native = datastores.get(name or "", workspace=client)
         self._type = str(self._native.facts.get("type", datastore_type))
 
     def __repr__(self) -> str:
