@@ -212,6 +212,15 @@ def test_a_sweep_whose_trials_all_fail_is_ended_early_and_says_so(asked: Asked) 
     assert len(sweep.trials()) == 5
 
 
+def test_a_metric_that_nobody_logs_is_said(asked: Asked) -> None:
+    sweep = asked(choice(1), sampling="grid", metric="accuracy")
+    assert sweep.wait() == "Completed"
+    assert sweep.best() is None
+    assert "no trial has logged accuracy" in "".join(sweep.logs())
+    claims = [finding["claim"] for finding in sweep.why()["findings"]]
+    assert "1 of 1 trial is over; none of those has logged accuracy." in claims
+
+
 def test_time_ends_a_sweep_with_its_trials(asked: Asked, tmp_path: Path) -> None:
     (tmp_path / "hold").touch()
     sweep = asked(uniform(0, 1), max_trials=2, max_at_once=1, max_duration_s=2.0)

@@ -262,7 +262,9 @@ class Driver:
         self.ledger.close()
         if best is not None and best.value is not None:
             print(f"best: {told.metric} {number(best.value)} by trial {best.number}, run {best.id}")
-        elif not any(trial.status == COMPLETED for trial in told.over):
+        elif any(trial.status == COMPLETED for trial in told.over):
+            print(f"no trial has logged {told.metric}: there is no best one")
+        else:
             count = len(told.over)
             return (
                 told.end_reason or f"none of {count} trials was Completed, as run {told.over[0].id}"

@@ -45,7 +45,7 @@ def _progress(seen: SweepSeen, *, is_running: bool) -> str:
 
 def _best(seen: SweepSeen) -> str:
     if seen.best is None:
-        return ""
+        return f"; none of those has logged {seen.metric}" if seen.over else ""
     return f"; best {seen.metric} {number(seen.best)} by trial {seen.best_number}"
 
 
