@@ -17,12 +17,13 @@ from outlast.artifacts.blobs import Blobs
 from outlast.config import Settings
 from outlast.executors.local import supervised_folders
 from outlast.journal.cursor import Cursor
-from outlast.process import with_environ
+from outlast.process import Identity, with_environ
 from outlast.run.folder import RunFolder
 from outlast.run.spec import RunSpec
 from outlast.run.state import RunState
 from outlast.scheduler.scheduler import Scheduler
 from outlast.store.database import Database, metadata
+from tests.executors.contract import wait_dead
 
 WAIT_S = 30.0
 PAUSE = "import signal; signal.pause()"
@@ -167,3 +168,18 @@ def run(story: Any) -> None:
             await story
 
     asyncio.run(bounded())
+
+
+def supervisors(workspace: Workspace, run_id: str) -> list[int]:
+    path = workspace.folder(run_id).path
+    return [pid for pid, folder in supervised_folders().items() if folder == path]
+
+
+def kill_supervisors(workspace: Workspace, run_id: str) -> None:
+    """All of them: one that takes over as well."""
+    while pids := supervisors(workspace, run_id):
+        for pid in pids:
+            identity = Identity.of(pid)
+            os.kill(pid, signal.SIGKILL)
+            if identity is not None:
+                wait_dead(identity)

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-import multiprocessing
-import os
 import random
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
-from outlast.errors import Corrupt, Invalid, NotFound, Unreachable
 from outlast.journal.line import pack
 from outlast.run import events as ev
-from outlast.run.folder import RunFolder
-from outlast.run.manifest import Entry, made
-from outlast.run.spec import RunSpec
 from outlast.run.state import (
     CANCEL_REQUESTED,
     COMPLETED,
@@ -31,51 +18,17 @@ from outlast.run.state import (
     QUEUED,
     RUNNING,
     STARTING,
-    Commit,
     Enqueue,
     Finish,
     Release,
     Stop,
     replay,
 )
-from outlast.store import manifests, reading, runs, schema, series
+from outlast.store import runs, schema
 from outlast.store.database import Database
-from outlast.store.ingest import Ingest, Ingested
+from outlast.store.ingest import Ingest
 from tests.store.folders import T_NS, Written, point
-
-
-@pytest.fixture
-def ingest(database: Database) -> Ingest:
-    return Ingest(database)
-
-
-def drained(ingest: Ingest, folder: RunFolder) -> Ingested:
-    """Read until there is nothing more."""
-    found = ingest.run(folder)
-    while found.more:
-        found = ingest.run(folder)
-    return found
-
-
-def values(database: Database, run_id: str, name: str) -> list[float]:
-    with database.read() as connection:
-        found = series.read(connection, runs.key_of(connection, run_id), name)
-        return [float(value) for value in found.values]
-
-
-def row(database: Database, run_id: str = "run1") -> dict[str, Any]:
-    with database.read() as connection:
-        return runs.row(connection, run_id)
-
-
-def snapshot(database: Database) -> dict[str, list[Any]]:
-    """Every row of every table, to compare."""
-    with database.read() as connection:
-        return {
-            table.name: sorted(map(repr, connection.execute(sa.select(table))))
-            for table in schema.metadata.sorted_tables
-        }
-
+from tests.store.stored import drained, row, snapshot, values
 
 # --- the story ---
 
@@ -377,284 +330,6 @@ def test_hundreds_of_names_are_stored_and_the_first_are_listed(
         assert [one["id"] for one in found.rows] == ["run1"]
 
 
-# --- damage ---
-
-
-def test_a_damaged_record_is_left_out_and_said(
-    database: Database, ingest: Ingest, tmp_path: Path
-) -> None:
-    written = Written(tmp_path)
-    lines = [pack(point("loss", i, i)) for i in range(3)]
-    lines[1] = lines[1].replace(b'"v":1', b'"v":7')
-    written.write("logged.1", b"".join(lines))
-    ingest.run(written.folder)
-    assert values(database, "run1", "loss") == [0.0, 2.0]
-    assert [code for code, _ in row(database)["warnings"]] == ["corrupt"]
-    with database.read() as connection:
-        (odd,) = runs.oddities_of(connection, "run1")
-    assert odd["offset"] == len(lines[0])
-    written.write("logged.1", lines[1])
-    ingest.run(written.folder)
-    assert len(row(database)["warnings"]) == 1
-
-
-@pytest.mark.parametrize(
-    "record",
-    [
-        {"k": "m", "n": "loss", "v": [1], "s": 0, "t": 0},
-        {"k": "m", "n": "loss", "v": None, "s": 0, "t": 0},
-        {"k": "m", "n": "loss", "v": 1, "s": 2**70, "t": 0},
-        {"k": "m", "n": "loss", "v": 1, "s": 0, "t": 2**70},
-        {"k": "m", "n": "loss", "v": 1, "s": "x", "t": 0},
-        {"k": "m", "n": "loss", "v": 1, "t": 0},
-        {"k": "m", "n": "a\u0000b", "v": 1, "s": 0, "t": 0},
-        {"k": "m", "n": "", "v": 1, "s": 0, "t": 0},
-        {"k": "m", "n": 5, "v": 1, "s": 0, "t": 0},
-        {"k": "m", "n": "x" * 300, "v": 1, "s": 0, "t": 0},
-        {"k": "tag", "n": "a", "v": 5},
-        {"k": "tag", "n": "\u202e", "v": "x"},
-        {"k": "prop", "n": "a", "v": None},
-        {"k": "list", "n": "", "v": []},
-    ],
-)
-def test_a_record_that_is_not_what_its_kind_says_stops_nothing(
-    tmp_path: Path, record: dict[str, Any]
-) -> None:
-    opened = Database.open(f"sqlite:///{tmp_path}/x.db")
-    written = Written(tmp_path)
-    written.log(point("good", 1, 0), record, point("good", 2, 1))
-    Ingest(opened).run(written.folder)
-    assert values(opened, "run1", "good") == [1.0, 2.0]
-    assert [code for code, _ in row(opened)["warnings"]] == ["unreadable"]
-    opened.close()
-
-
-@pytest.mark.parametrize(
-    "record",
-    [
-        {"k": "exited"},
-        {"k": "ended", "t_ns": "x", "attempt": "y", "outcome": 5, "cause": {}, "message": []},
-        {"k": "warned", "t_ns": 1, "attempt": 1, "code": "a\u0000", "message": "b\u0000"},
-        {"k": "leftovers", "t_ns": 1, "attempt": 1, "processes": [1], "deadline_ns": "x",
-         "idle_deadline_ns": []},
-        {"k": 5},
-        {"x": 1},
-        {"k": "started", "t_ns": 10**30, "attempt": 1, "pid": -1, "start_ticks": 0, "boot_id": "",
-         "folder": "", "output_offset": 0},
-    ],
-)  # fmt: skip
-def test_a_hostile_event_stops_nothing(
-    database: Database, record: dict[str, Any], tmp_path: Path
-) -> None:
-    written = Written(tmp_path)
-    written.start()
-    ingest = Ingest(database)
-    ingest.run(written.folder)
-    written.write("events", pack(record))
-    ingest.run(written.folder)
-    written.log(point("loss", 1, 0))
-    ingest.run(written.folder)
-    assert values(database, "run1", "loss") == [1.0]
-
-
-def test_a_link_is_not_a_journal(database: Database, ingest: Ingest, tmp_path: Path) -> None:
-    written = Written(tmp_path)
-    secret = tmp_path / "secret"
-    secret.write_bytes(pack(point("stolen", 1, 0)))
-    Path(written.folder.file("logged.x")).symlink_to(secret)
-    os.mkfifo(written.folder.file("logged.y"))
-    found = ingest.run(written.folder)
-    assert found.moved == ()
-    assert row(database)["metrics"] == {}
-
-
-def test_a_journal_that_lost_its_end_is_read_on(
-    database: Database, ingest: Ingest, tmp_path: Path
-) -> None:
-    """After a power cut the index may know more than the disk of the folder kept."""
-    written = Written(tmp_path)
-    kept = written.log_metric("loss", 1, 2)
-    written.log_metric("loss", 3, 4, first_step=2)
-    ingest.run(written.folder)
-    os.truncate(written.folder.file("logged.1"), kept)
-    ingest.run(written.folder)
-    assert [code for code, _ in row(database)["warnings"]] == ["shrunk"]
-    written.log_metric("loss", 5, first_step=4)
-    ingest.run(written.folder)
-    assert values(database, "run1", "loss") == [1, 2, 3, 4, 5]
-
-
-def test_a_folder_without_a_spec_holds_no_run(
-    database: Database, ingest: Ingest, tmp_path: Path
-) -> None:
-    with pytest.raises(NotFound):
-        ingest.run(RunFolder(str(tmp_path / "none")))
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(NotFound, match="holds no run"):
-        ingest.run(RunFolder(str(tmp_path / "empty")))
-    (tmp_path / "empty" / "spec.json").write_bytes(b"{")
-    with pytest.raises(Corrupt):
-        ingest.run(RunFolder(str(tmp_path / "empty")))
-    (tmp_path / "empty" / "spec.json").write_bytes(b'{"id": "other"}')
-    with pytest.raises(Invalid, match="other"):
-        ingest.run(RunFolder(str(tmp_path / "empty")))
-
-
-def test_one_wrong_folder_does_not_hold_up_the_others(
-    database: Database, ingest: Ingest, tmp_path: Path
-) -> None:
-    first, second = Written(tmp_path, "a"), Written(tmp_path, "b")
-    found = ingest.run_many([first.folder, RunFolder(str(tmp_path / "none")), second.folder])
-    assert isinstance(found[1], NotFound)
-    assert [one.run_id for one in found if isinstance(one, Ingested)] == ["a", "b"]
-
-
-def test_a_folder_that_cannot_be_stored_does_not_hold_up_the_others(
-    database: Database, ingest: Ingest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whatever it is that the database refuses: here a name that is none."""
-    folders = [Written(tmp_path, run_id).folder for run_id in ("a", "b", "c")]
-    load = reading.load_spec
-
-    def load_odd(folder: RunFolder) -> RunSpec:
-        spec = load(folder)
-        odd: Any = {"no": "name"}
-        return spec._replace(name=odd) if folder.run_id == "b" else spec
-
-    monkeypatch.setattr(reading, "load_spec", load_odd)
-    found = ingest.run_many(folders)
-    assert isinstance(found[1], Corrupt)
-    assert [one.run_id for one in found if isinstance(one, Ingested)] == ["a", "c"]
-
-
-# --- exactly once ---
-
-
-def test_two_ingesters_store_once(database_url: str, tmp_path: Path) -> None:
-    """Two servers on one database by mistake: each point once, each instruction at one of them."""
-    written = Written(tmp_path)
-    databases = [Database.open(database_url) for _ in range(2)]
-    instructions: list[Any] = []
-    written.start()
-    ended = threading.Event()
-
-    def follow(database: Database) -> None:
-        ingest = Ingest(database)
-        while True:
-            is_last = ended.is_set()
-            try:
-                instructions.extend(ingest.run(written.folder).instructions)
-            except Unreachable:
-                continue
-            if is_last:
-                return
-
-    threads = [threading.Thread(target=follow, args=[one]) for one in databases]
-    for thread in threads:
-        thread.start()
-    for first in range(0, 3000, 100):
-        written.log(*(point("loss", i, i) for i in range(first, first + 100)))
-    written.end()
-    ended.set()
-    for thread in threads:
-        thread.join()
-    assert values(databases[0], "run1", "loss") == [float(i) for i in range(3000)]
-    assert sorted(map(str, instructions)) == sorted(
-        map(str, [Enqueue(1), Release(), Finish(COMPLETED)])
-    )
-    for one in databases:
-        one.close()
-
-
-def ingest_and_be_killed(url: str, folder: str, left: int) -> None:
-    """In a process of its own: kill -9 before the statement (or the commit) number `left`."""
-    opened = Database.open(url)
-    statements = itertools.count(1)
-
-    def count_down(*_: object) -> None:
-        if next(statements) == left:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    sa.event.listen(sa.Engine, "before_cursor_execute", count_down)
-    sa.event.listen(sa.Engine, "commit", count_down)
-    Ingest(opened).run(RunFolder(folder))
-
-
-@pytest.mark.slow
-def test_killed_at_any_statement_it_stores_everything_or_nothing(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/x.db"
-    for statement in range(1, 60):
-        written = Written(tmp_path, f"run{statement}")
-        written.start()
-        written.log_metric("loss", 3, 2, 1)
-        written.log({"k": "list", "n": "l", "v": [1]}, {"k": "tag", "n": "a", "v": "b"})
-        child = multiprocessing.get_context("fork").Process(
-            target=ingest_and_be_killed, args=(url, written.folder.path, statement)
-        )
-        child.start()
-        child.join()
-        opened = Database.open(url)
-        rows = {name for name, found in snapshot(opened).items() if found}
-        if child.exitcode == 0:
-            break
-        assert child.exitcode == -signal.SIGKILL
-        assert rows == {"alembic_version"}
-        opened.close()  # SQLite must not be open across a fork
-    assert statement > 8
-    assert values(opened, written.spec.id, "loss") == [3, 2, 1]
-    opened.close()
-
-
-def test_an_answer_that_was_lost_at_the_commit_is_not_stored_twice(
-    postgres_cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The commit worked, its answer didn't arrive: unknown is resolved by the offsets."""
-    opened = Database.open(postgres_cluster.create_database(f"lost_{os.getpid()}"))
-    written = Written(tmp_path)
-    written.start()
-    written.log_metric("loss", 3, 2, 1)
-    lost = 0
-    write = Database.write
-
-    @contextmanager
-    def write_and_lose(self: Database) -> Iterator[Connection]:
-        nonlocal lost
-        with write(self) as connection:
-            yield connection
-        lost += 1
-        if lost == 1:
-            raise Unreachable("the connection was lost", is_disconnect=True)
-
-    monkeypatch.setattr(Database, "write", write_and_lose)
-    found = Ingest(opened).run(written.folder)
-    assert lost == 2
-    assert found.state.status == RUNNING
-    assert found.instructions == (Enqueue(1),)
-    assert values(opened, "run1", "loss") == [3, 2, 1]
-    opened.close()
-
-
-def test_a_change_between_reading_and_writing_is_not_lost(
-    database: Database, ingest: Ingest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    written = Written(tmp_path)
-    ingest.run(written.folder)
-    written.log({"k": "tag", "n": "a", "v": "from the script", "t": 1})
-    gather = Ingest._gather
-    changed: list[Any] = []
-
-    def gather_then_change(self: Ingest, folders: Any) -> Any:
-        gathered = gather(self, folders)
-        if not changed:
-            with database.write() as connection:
-                changed.append(runs.update(connection, "run1", tags={"b": "from a person"}))
-        return gathered
-
-    monkeypatch.setattr(Ingest, "_gather", gather_then_change)
-    ingest.run(written.folder)
-    assert row(database)["tags"] == {"a": "from the script", "b": "from a person"}
-
-
 def test_a_failed_run_keeps_its_cause(database: Database, ingest: Ingest, tmp_path: Path) -> None:
     written = Written(tmp_path)
     written.start()
@@ -684,43 +359,6 @@ def test_starting_is_seen_before_the_supervisor_speaks(ingest: Ingest, tmp_path:
         ev.Launched(T_NS, 1, 5, 6, "boot"),
     )  # fmt: skip
     assert ingest.run(written.folder).state.status == STARTING
-
-
-def test_an_index_made_anew_has_the_same_rows(
-    database: Database, ingest: Ingest, tmp_path: Path
-) -> None:
-    """Deleting the database loses nothing that the folder holds, outputs included."""
-    written = Written(tmp_path, tags={"a": "b"}, parameters={"lr": 1})
-    written.start()
-    written.log_metric("loss", 3, 2, 1)
-    written.log({"k": "list", "n": "l", "v": [1]}, {"k": "tag", "n": "a", "v": "c"})
-    entry = Entry("outputs/m.pt", 3, "a" * 64, 5, "outputs", "/work/outputs/m.pt")
-    manifest = made("run1", 1, [entry], ["outputs/old"])
-    Path(written.folder.file("manifest.json")).write_bytes(manifest.to_json())
-    digest = manifest.digest()
-    size = written.tell(
-        ev.Exited(T_NS, 1, 0),
-        ev.TreeEnded(T_NS, 1),
-        ev.Ended(T_NS, 1, "completed", "", "", {}, digest),
-    )
-    assert Commit(digest) in ingest.run(written.folder).instructions
-    with database.write() as connection:
-        manifests.commit(connection, manifest, T_NS + 7)
-    written.decide(ev.Committed(T_NS + 7, 1, digest, 1, 3), seen=size)
-    assert ingest.run(written.folder).state.status == COMPLETED
-    before = snapshot(database)
-    with database.write() as connection:
-        for table in schema.metadata.sorted_tables:
-            if table.name != "alembic_version":
-                connection.execute(table.delete())
-    assert ingest.run(written.folder).state.status == COMPLETED
-    with database.read() as connection:
-        assert manifests.load(connection, "run1") == manifest
-    after = snapshot(database)
-    changing = {"runs", "series"}  # keys and counters
-    counts = {name: len(rows) for name, rows in before.items()}
-    assert {name: len(rows) for name, rows in after.items()} == counts
-    assert {name for name in before if name not in changing and counts[name]} >= {"manifest_files"}
 
 
 def test_a_run_is_not_over_before_all_that_it_logged_is_in(
