@@ -155,7 +155,9 @@ def test_a_terminal_is_opened_on_an_instance_and_not_on_a_pool(place: Place) -> 
     compute.get("desk", workspace=place.workspace).stop()
     with pytest.raises(Conflict, match="is stopped"):
         sessions.open_session(["cat"], compute="desk", workspace=place.workspace)
-    place.workspace.run(row["id"]).cancel(force=True)
+    session = place.workspace.run(row["id"])
+    session.cancel(force=True)
+    session.wait(raise_on_error=False)
 
 
 def test_the_public_name_is_there_and_lists_sizes(place: Place) -> None:
