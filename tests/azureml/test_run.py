@@ -220,6 +220,7 @@ def test_a_job_logs_into_the_run_that_it_is_a_part_of(experiment: Experiment) ->
 def test_nothing_is_lost_silently_in_a_run_that_is_over(experiment: Experiment) -> None:
     with experiment.start_logging() as run:
         run.log("loss", 1)
+    run.wait_for_completion()  # on a busy machine the end may be told a moment later
     for over in (run, Run(experiment, run.id)):
         with pytest.raises(UserErrorException, match="is over"):
             over.log("loss", 2)
