@@ -17,7 +17,7 @@ from outlast.errors import Conflict, Invalid, NotFound
 from outlast.run.spec import Resources
 from outlast.store import audit
 from outlast.store.database import insert_or_nothing
-from outlast.store.models import check_texts
+from outlast.store.numbered import check_texts
 from outlast.store.schema import compute_targets
 
 POOL, INSTANCE = "pool", "instance"

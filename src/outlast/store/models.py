@@ -20,8 +20,7 @@ from outlast.ids import LATEST, check_alias, check_model_name
 from outlast.run.manifest import Entry, Manifest
 from outlast.store import audit, numbered
 from outlast.store.database import insert_or_nothing
-from outlast.store.numbered import Shelf, Tags, as_json
-from outlast.store.numbered import check_texts as check_texts
+from outlast.store.numbered import Shelf, Tags, as_json, check_texts
 from outlast.store.schema import model_aliases, model_files, model_versions, models
 from outlast.store.statement import execute_many
 

@@ -22,7 +22,7 @@ from outlast.run import logged
 from outlast.run.folder import DECISIONS, EVENTS, LOGGED_PREFIX, MANIFEST, SPEC, RunFolder
 from outlast.run.manifest import Manifest
 from outlast.run.spec import RunSpec
-from outlast.store.models import check_texts
+from outlast.store.numbered import check_texts
 from outlast.store.registrations import Asked
 from outlast.store.series import Batch
 
