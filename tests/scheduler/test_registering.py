@@ -214,7 +214,7 @@ def test_a_model_outlives_its_run_and_is_never_pruned(workspace: Workspace) -> N
         assert prune(workspace.settings, database, blobs, is_sole_user=True).files == 0
         assert files(workspace, "digits", 1) == {"model/a": b"weights"}
         with database.write() as connection:
-            models.delete(connection, "digits", 1, 1)
+            models.delete(connection, "digits", "1", 1)
         assert prune(workspace.settings, database, blobs, is_sole_user=True).files == 1
     finally:
         database.close()

@@ -11,6 +11,7 @@ from outlast.run.dataset import Definition, of_paths
 from outlast.store import datasets, datastores
 from outlast.store.database import Database
 from outlast.store.datasets import New, Version
+from outlast.store.numbered import Labels
 from tests.store.folders import T_NS
 
 HOME = "/home/ada/.outlast"
@@ -26,7 +27,7 @@ def test_versions_count_from_one_by_name_and_survive_deletion(database: Database
     assert [made(database).version, made(database, OTHER).version] == [1, 2]
     assert made(database, name="letters").version == 1
     with database.write() as connection:
-        datasets.delete(connection, "digits", 2, T_NS)
+        datasets.delete(connection, "digits", "2", T_NS)
         assert datasets.get(connection, "digits").version == 1
         with pytest.raises(NotFound, match="was deleted"):
             datasets.get(connection, "digits", "2")
@@ -68,9 +69,7 @@ def test_found_by_id_newest_first_and_page_by_page(database: Database) -> None:
 def test_tags_and_description_change_and_nothing_else_does(database: Database) -> None:
     made(database, tags={"a": "1", "b": None}, description="first")
     with database.write() as connection:
-        datasets.change(
-            connection, "digits", 1, tags={"c": "3"}, removed_tags=["a"], description="second"
-        )
+        datasets.change(connection, "digits", "1", Labels({"c": "3"}, ["a"], "second"))
         found = datasets.get(connection, "digits")
     assert (found.tags, found.description) == ({"b": None, "c": "3"}, "second")
 

@@ -13,6 +13,7 @@ from outlast.store import audit, models, registrations, runs
 from outlast.store.database import Database
 from outlast.store.ingest import Ingest
 from outlast.store.models import File, Lineage, New
+from outlast.store.numbered import Labels
 from outlast.store.registrations import DONE, FAILED, WAITING
 from tests.store.folders import T_NS, Written
 
@@ -125,7 +126,7 @@ def test_a_deleted_version_keeps_its_number_and_loses_its_files(database: Databa
     made(database)
     with database.write() as connection:
         models.set_alias(connection, "digits", "production", "2")
-        models.delete(connection, "digits", 2, T_NS)
+        models.delete(connection, "digits", "2", T_NS)
         assert models.get(connection, "digits").version == 1
         with pytest.raises(NotFound, match="was deleted"):
             models.get(connection, "digits", "2")
@@ -147,9 +148,7 @@ def test_models_are_listed_by_name_page_by_page(database: Database) -> None:
 def test_tags_and_description_change_and_files_do_not(database: Database) -> None:
     before = made(database, tags={"a": "1", "b": None})
     with database.write() as connection:
-        changed = models.change(
-            connection, "digits", 1, tags={"c": "3"}, removed_tags=["a"], description="new"
-        )
+        changed = models.change(connection, "digits", "1", Labels({"c": "3"}, ["a"], "new"))
     assert (changed.tags, changed.description) == ({"b": None, "c": "3"}, "new")
     assert changed.digest == before.digest
 

@@ -6,7 +6,7 @@ outside: `digest` tells what they were when they were registered. Nothing here o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,7 +17,7 @@ from outlast.errors import Conflict, Invalid, NotFound
 from outlast.ids import LATEST, check_model_name
 from outlast.run.dataset import Definition
 from outlast.store import audit, numbered
-from outlast.store.numbered import Shelf, Tags, as_json, check_texts
+from outlast.store.numbered import Labels, Shelf, Tags, as_json, check_texts
 from outlast.store.schema import dataset_versions, datasets
 
 SHELF = Shelf(datasets, dataset_versions, "dataset", "datasets")
@@ -70,10 +70,8 @@ def register(connection: Connection, new: New, now_ns: int) -> Version:
         len(new.digest) != _DIGEST_CHARS or set(new.digest) - set("0123456789abcdef")
     ):
         raise Invalid.field("digest", new.digest, "give a sha256 in hex")
-    known = numbered.made_by(connection, SHELF, new.intent)
+    known = numbered.made_by(connection, SHELF, new.intent, new.name)
     if known is not None:
-        if known.name != new.name:
-            raise Conflict(f"this request has registered {known.name}:{known.version} already")
         return _version(known)
     if not new.is_new_version:
         same = _same(connection, new)
@@ -144,25 +142,16 @@ def newest_of_each(
     return [(row.n, _version(row)) for row in rows]
 
 
-def change(
-    connection: Connection,
-    name: str,
-    number: int,
-    *,
-    tags: Tags | None = None,
-    removed_tags: Iterable[str] = (),
-    description: str | None = None,
-) -> Version:
+def change(connection: Connection, name: str, reference: str, labels: Labels) -> Version:
     """Set or remove tags, or set the description. Raises NotFound, Invalid."""
-    numbered.relabel(
-        connection, SHELF, name, number,
-        tags=tags, removed_tags=removed_tags, description=description,
-    )  # fmt: skip
+    number = get(connection, name, reference).version
+    numbered.relabel(connection, SHELF, name, number, labels)
     return get(connection, name, str(number))
 
 
-def delete(connection: Connection, name: str, number: int, now_ns: int) -> None:
+def delete(connection: Connection, name: str, reference: str, now_ns: int) -> None:
     """Take a version away; its number stays used, its data stay where they are."""
+    number = get(connection, name, reference).version
     numbered.bury(connection, SHELF, name, number, now_ns)
 
 

@@ -8,19 +8,19 @@ opens a file, least of all a pickle.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from outlast.errors import Conflict, Invalid, NotFound
+from outlast.errors import Invalid, NotFound
 from outlast.ids import LATEST, check_alias, check_model_name
 from outlast.run.manifest import Entry, Manifest
 from outlast.store import audit, numbered
 from outlast.store.database import insert_or_nothing
-from outlast.store.numbered import Shelf, Tags, as_json, check_texts
+from outlast.store.numbered import Labels, Shelf, Tags, as_json, check_texts
 from outlast.store.schema import model_aliases, model_files, model_versions, models
 from outlast.store.statement import execute_many
 
@@ -113,12 +113,9 @@ def register(connection: Connection, new: New, now_ns: int) -> Version:
     a version of another model.
     """
     check(new)
-    made = numbered.made_by(connection, SHELF, new.intent)
-    if made is not None:
-        known = _version(made, ())
-        if known.name != new.name:
-            raise Conflict(f"this request has registered {known.name}:{known.version} already")
-        return known
+    known = numbered.made_by(connection, SHELF, new.intent, new.name)
+    if known is not None:
+        return _version(known, ())
     number = numbered.next_number(connection, SHELF, new.name)
     files = sorted(new.files)
     entries = tuple(Entry(*file, 0, "", "") for file in files)
@@ -145,8 +142,9 @@ _ADD_FILE = (
 )
 
 
-def delete(connection: Connection, name: str, number: int, now_ns: int) -> None:
+def delete(connection: Connection, name: str, reference: str, now_ns: int) -> None:
     """Take a version away: its number stays used, its aliases go. Raises NotFound."""
+    number = get(connection, name, reference).version
     numbered.bury(connection, SHELF, name, number, now_ns)
     for table in (model_files, model_aliases):
         doomed = table.delete().where(table.c.name == name, table.c.version == number)
@@ -240,20 +238,10 @@ def contents(connection: Connection) -> Iterator[str]:
 # --- changing what may change ---
 
 
-def change(
-    connection: Connection,
-    name: str,
-    number: int,
-    *,
-    tags: Tags | None = None,
-    removed_tags: Iterable[str] = (),
-    description: str | None = None,
-) -> Version:
+def change(connection: Connection, name: str, reference: str, labels: Labels) -> Version:
     """Set or remove tags, or set the description. Raises NotFound, Invalid."""
-    numbered.relabel(
-        connection, SHELF, name, number,
-        tags=tags, removed_tags=removed_tags, description=description,
-    )  # fmt: skip
+    number = get(connection, name, reference).version
+    numbered.relabel(connection, SHELF, name, number, labels)
     return get(connection, name, str(number))
 
 

@@ -8,14 +8,14 @@ out; a deleted version keeps its row and its number.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from outlast.errors import Invalid, NotFound
+from outlast.errors import Conflict, Invalid, NotFound
 from outlast.ids import LATEST, check_name
 from outlast.store.database import insert_or_nothing
 
@@ -35,6 +35,14 @@ class Shelf(NamedTuple):
     verb: str  # of the command line, as "models"
 
 
+class Labels(NamedTuple):
+    """What may be changed of a version."""
+
+    tags: Mapping[str, str | None] = {}  # set beside those that it has
+    removed_tags: Sequence[str] = ()
+    description: str | None = None  # None leaves the one that it has
+
+
 def next_number(connection: Connection, shelf: Shelf, name: str) -> int:
     """The row of the name is locked until the transaction ends: no number is given twice."""
     names = shelf.names
@@ -48,12 +56,15 @@ def next_number(connection: Connection, shelf: Shelf, name: str) -> int:
     return int(connection.execute(counted).scalar_one())
 
 
-def made_by(connection: Connection, shelf: Shelf, intent: str | None) -> Any:
-    """The row that this intent has made, None without one."""
+def made_by(connection: Connection, shelf: Shelf, intent: str | None, name: str) -> Any:
+    """The row that this intent has made, None without one. Raises Conflict for another name's."""
     if intent is None:
         return None
     versions = shelf.versions
-    return connection.execute(sa.select(versions).where(versions.c.intent == intent)).first()
+    found = connection.execute(sa.select(versions).where(versions.c.intent == intent)).first()
+    if found is not None and found.name != name:
+        raise Conflict(f"this request has registered {found.name}:{found.version} already")
+    return found
 
 
 def newest(connection: Connection, shelf: Shelf, name: str) -> int:
@@ -137,24 +148,15 @@ def newest_of_each(
     return list(connection.execute(query))
 
 
-def relabel(
-    connection: Connection,
-    shelf: Shelf,
-    name: str,
-    number: int,
-    *,
-    tags: Tags | None = None,
-    removed_tags: Iterable[str] = (),
-    description: str | None = None,
-) -> None:
+def relabel(connection: Connection, shelf: Shelf, name: str, number: int, labels: Labels) -> None:
     """Set or remove tags, or set the description. Raises NotFound, Invalid."""
     locked = sa.select(shelf.names.c.name).where(shelf.names.c.name == name).with_for_update()
     connection.execute(locked)
     known = row(connection, shelf, name, number)
-    gone = set(removed_tags)
+    gone = set(labels.removed_tags)
     kept = {t: v for t, v in msgspec.json.decode(known.tags).items() if t not in gone}
-    kept.update(tags or {})
-    text = known.description if description is None else description
+    kept.update(labels.tags)
+    text = known.description if labels.description is None else labels.description
     check_texts(kept, text)
     columns = shelf.versions.c
     is_it = sa.and_(columns.name == name, columns.version == number)

@@ -6,18 +6,16 @@ import time
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
-from sqlalchemy.engine import Connection
+from msgspec import Meta
 from starlette.responses import Response
 
-from outlast.errors import Invalid
 from outlast.run.dataset import Definition
 from outlast.server.answers import json_answer
 from outlast.server.call import Call
 from outlast.server.route import Route
+from outlast.server.versions import Change, Limit, Number, Request, intent_of, named, numbered
 from outlast.store import datasets
-from outlast.store.datasets import New, Version
-from outlast.store.numbered import MAX_LIMIT
+from outlast.store.datasets import New
 
 
 class DatasetRow(msgspec.Struct):
@@ -57,7 +55,7 @@ class DatasetVersions(msgspec.Struct):
 class DatasetsPage(msgspec.Struct, forbid_unknown_fields=True):
     """Which datasets, in the order of names."""
 
-    limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT)] = 100
+    limit: Limit = 100
     after: Annotated[str, Meta(description="`next` of the page before")] = ""
     id: Annotated[str, Meta(description="only the newest version with this id")] = ""
 
@@ -65,8 +63,8 @@ class DatasetsPage(msgspec.Struct, forbid_unknown_fields=True):
 class BeforeVersion(msgspec.Struct, forbid_unknown_fields=True):
     """Which versions, newest first."""
 
-    limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT)] = 100
-    before: Annotated[int, Meta(ge=0, description="`next` of the page before")] = 0
+    limit: Limit = 100
+    before: Number = 0
 
 
 class DatasetRegistration(msgspec.Struct, forbid_unknown_fields=True):
@@ -82,17 +80,11 @@ class DatasetRegistration(msgspec.Struct, forbid_unknown_fields=True):
     new_version: Annotated[
         bool, Meta(description="else a name that is taken must have the same definition")
     ] = True
-    request: Annotated[
-        str, Meta(max_length=100, description="asked again with the same, it is the same version")
-    ] = ""
+    request: Request = ""
 
 
-class DatasetChange(msgspec.Struct, forbid_unknown_fields=True):
+class DatasetChange(Change):
     """What to change; the definition never changes."""
-
-    tags: dict[str, str | None] = {}
-    removed_tags: list[str] = []
-    description: str | UnsetType = UNSET
 
 
 async def list_datasets(call: Call) -> Response:
@@ -114,7 +106,7 @@ async def register_dataset(call: Call) -> Response:
         wanted.name, Definition.from_dict(wanted.definition), call.principal.name,
         wanted.description, wanted.tags, wanted.digest, wanted.files, wanted.size_bytes,
         is_new_version=wanted.new_version,
-        intent=f"request/{wanted.request}" if wanted.request else None,
+        intent=intent_of(wanted.request),
     )  # fmt: skip
     made = await call.parts.write(datasets.register, new, time.time_ns())
     return json_answer(made._asdict(), 201)
@@ -130,40 +122,20 @@ async def list_dataset_versions(call: Call) -> Response:
 
 async def get_dataset(call: Call) -> Response:
     """One version by number or `latest`."""
-    return json_answer((await call.parts.read(datasets.get, *_named(call)))._asdict())
+    return json_answer((await call.parts.read(datasets.get, *named(call)))._asdict())
 
 
 async def change_dataset(call: Call) -> Response:
     """Set or remove tags of a version, or set its description."""
-    change, (name, reference) = await call.body_as(DatasetChange), _named(call)
-    text = None if change.description is UNSET else change.description
-
-    def work(connection: Connection) -> Version:
-        number = datasets.get(connection, name, reference).version
-        return datasets.change(
-            connection, name, number,
-            tags=change.tags, removed_tags=change.removed_tags, description=text,
-        )  # fmt: skip
-
-    return json_answer((await call.parts.write(work))._asdict())
+    change = await call.body_as(DatasetChange)
+    changed = await call.parts.write(datasets.change, *named(call), change.labels)
+    return json_answer(changed._asdict())
 
 
 async def delete_dataset(call: Call) -> Response:
     """Delete a version by its number; that number is never given again, and the data stay."""
-    name, reference = _named(call)
-    if not reference.isdigit():
-        raise Invalid.field("version", reference, "delete a version by its number")
-
-    def work(connection: Connection) -> None:
-        number = datasets.get(connection, name, reference).version
-        datasets.delete(connection, name, number, time.time_ns())
-
-    await call.parts.write(work)
+    await call.parts.write(datasets.delete, *numbered(call), time.time_ns())
     return Response(None, 204)
-
-
-def _named(call: Call) -> tuple[str, str]:
-    return call.found.parts["name"], call.found.parts["version"]
 
 
 _ONE = "/api/datasets/{name}/versions/{version}"

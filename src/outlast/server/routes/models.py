@@ -6,7 +6,7 @@ import time
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import Meta
 from sqlalchemy.engine import Connection
 from starlette.responses import Response
 
@@ -17,9 +17,9 @@ from outlast.server.call import Call
 from outlast.server.files import StoredFile
 from outlast.server.route import BYTES, Route
 from outlast.server.routes.blobs import Sha256
+from outlast.server.versions import Change, Limit, Number, Request, intent_of, named, numbered
 from outlast.store import manifests, models, runs
 from outlast.store.models import File, Lineage, New, Version
-from outlast.store.numbered import MAX_LIMIT
 
 
 class ModelRow(msgspec.Struct):
@@ -68,7 +68,7 @@ class WholeModel(msgspec.Struct):
 class NamesPage(msgspec.Struct, forbid_unknown_fields=True):
     """Which models, in the order of names."""
 
-    limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT)] = 100
+    limit: Limit = 100
     after: Annotated[str, Meta(description="`next` of the page before")] = ""
     run: Annotated[str, Meta(description="only versions that this run made, all of them")] = ""
 
@@ -76,8 +76,8 @@ class NamesPage(msgspec.Struct, forbid_unknown_fields=True):
 class Before(msgspec.Struct, forbid_unknown_fields=True):
     """Which versions, newest first."""
 
-    limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT)] = 100
-    before: Annotated[int, Meta(ge=0, description="`next` of the page before")] = 0
+    limit: Limit = 100
+    before: Number = 0
 
 
 class ModelFile(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -98,17 +98,11 @@ class Registration(msgspec.Struct, forbid_unknown_fields=True):
     tags: dict[str, str | None] = {}
     properties: dict[str, str] = {}
     description: str = ""
-    request: Annotated[
-        str, Meta(max_length=100, description="asked again with the same, it is the same version")
-    ] = ""
+    request: Request = ""
 
 
-class ModelChange(msgspec.Struct, forbid_unknown_fields=True):
+class ModelChange(Change):
     """What to change; files and properties never change."""
-
-    tags: dict[str, str | None] = {}
-    removed_tags: list[str] = []
-    description: str | UnsetType = UNSET
 
 
 class Target(msgspec.Struct, forbid_unknown_fields=True):
@@ -154,10 +148,9 @@ async def register_model(call: Call) -> Response:
                     f"the content of {file.path!r} ({file.sha256[:12]}) isn't stored in this size",
                     hint="PUT /api/blobs/SHA256 first",
                 )
-        intent = f"request/{wanted.request}" if wanted.request else None
         new = New(
             wanted.name, files, who, wanted.tags, wanted.properties, wanted.description,
-            lineage, intent,
+            lineage, intent_of(wanted.request),
         )  # fmt: skip
         models.check(new)
         return parts.database.transact(lambda connection: models.register(connection, new, now_ns))
@@ -189,36 +182,20 @@ async def list_versions(call: Call) -> Response:
 
 async def get_version(call: Call) -> Response:
     """One version by number, alias or `latest`, with its files."""
-    found, files = await call.parts.read(_whole, *_named(call))
+    found, files = await call.parts.read(_whole, *named(call))
     return json_answer({"model": _row(found), "files": [one._asdict() for one in files]})
 
 
 async def change_version(call: Call) -> Response:
     """Set or remove tags of a version, or set its description."""
-    change, (name, reference) = await call.body_as(ModelChange), _named(call)
-    text = None if change.description is UNSET else change.description
-
-    def work(connection: Connection) -> Version:
-        number = models.get(connection, name, reference).version
-        return models.change(
-            connection, name, number,
-            tags=change.tags, removed_tags=change.removed_tags, description=text,
-        )  # fmt: skip
-
-    return json_answer(_row(await call.parts.write(work)))
+    change = await call.body_as(ModelChange)
+    changed = await call.parts.write(models.change, *named(call), change.labels)
+    return json_answer(_row(changed))
 
 
 async def delete_version(call: Call) -> Response:
     """Delete a version by its number; that number is never given again."""
-    name, reference = _named(call)
-    if not reference.isdigit():
-        raise Invalid.field("version", reference, "delete a version by its number")
-
-    def work(connection: Connection) -> None:
-        number = models.get(connection, name, reference).version
-        models.delete(connection, name, number, time.time_ns())
-
-    await call.parts.write(work)
+    await call.parts.write(models.delete, *numbered(call), time.time_ns())
     return Response(None, 204)
 
 
@@ -239,17 +216,13 @@ async def delete_alias(call: Call) -> Response:
 async def one_file(call: Call) -> Response:
     """One file of a version as an attachment; Range with one range is honoured."""
     wanted = call.found.parts["path"]
-    found, files = await call.parts.read(_whole, *_named(call))
+    found, files = await call.parts.read(_whole, *named(call))
     file = next((one for one in files if one.path == wanted), None)
     if file is None:
         name = f"{found.name}:{found.version}"
         raise NotFound("the model has no file of this name", hint=f"outlast models show {name}")
     fd = await call.parts.in_thread(call.parts.blobs.open, file.sha256)
     return StoredFile(call, fd, file.path.encode(), file.sha256)
-
-
-def _named(call: Call) -> tuple[str, str]:
-    return call.found.parts["name"], call.found.parts["version"]
 
 
 def _whole(connection: Connection, name: str, reference: str) -> tuple[Version, list[File]]:
