@@ -9,7 +9,7 @@ import pytest
 
 import outlast
 from outlast.errors import Conflict, Invalid, NotFound
-from outlast.sdk import models
+from outlast.sdk import models, numbered
 from outlast.sdk.submit import submit
 from tests.sdk.place import Place
 
@@ -69,6 +69,19 @@ def test_versions_are_found_by_number_alias_and_latest(place: Place, tmp_path: P
     first.delete()
     with pytest.raises(NotFound, match="deleted"):
         models.get("named", 1, workspace=place.workspace)
+
+
+def test_lists_longer_than_a_page_are_whole(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(numbered, "PAGE_ROWS", 1)
+    (tmp_path / "m").write_text("1")
+    for name in ("page-a", "page-a", "page-a", "page-b"):
+        models.register(name, tmp_path / "m", workspace=place.workspace)
+    found = [one.version for one in models.versions("page-a", workspace=place.workspace)]
+    assert found == [3, 2, 1]
+    listed = [(one.name, one.version) for one in models.list(workspace=place.workspace)]
+    assert [one for one in listed if one[0].startswith("page-")] == [("page-a", 3), ("page-b", 1)]
 
 
 def test_a_run_and_its_outputs_become_models(place: Place, tmp_path: Path) -> None:

@@ -17,10 +17,9 @@ from outlast.data import content, files
 from outlast.errors import Invalid, NotFound
 from outlast.ids import LATEST, check_model_name
 from outlast.run.dataset import Definition, Delivery, Input, Source, described, of_paths
+from outlast.sdk import numbered
 from outlast.sdk.workspace import Workspace
-from outlast.transport.connection import in_path
 
-PAGE_DATASETS = 100
 Paths = str | os.PathLike[str] | Source | Sequence[str | os.PathLike[str] | Source]
 
 
@@ -144,10 +143,8 @@ class Dataset:
         description: str | None = None,
     ) -> None:
         """Set or remove tags, or set the description. Raises Invalid before it is registered."""
-        asked: dict[str, Any] = {"tags": dict(tags or {}), "removed_tags": [*removed_tags]}
-        if description is not None:
-            asked["description"] = description
-        self.row = self._connection().patch(self._path(), asked)
+        path = self._path()
+        self.row = numbered.change(self._connection(), path, tags, removed_tags, description)
 
     def delete(self) -> None:
         """Delete this version for good; its number is never given again, its data stay."""
@@ -159,7 +156,7 @@ class Dataset:
     def _path(self) -> str:
         if not self.name:
             raise Invalid("this dataset isn't registered", hint="dataset.register(name)")
-        return f"/api/datasets/{in_path(self.name)}/versions/{self.version}"
+        return numbered.path("datasets", self.name, self.version)
 
     # --- as the input of a run ---
 
@@ -219,8 +216,7 @@ def delivered(run_id: str, name: str, value: Any) -> dict[str, Any]:
 def get(name: str, version: str | int = LATEST, *, workspace: Workspace | None = None) -> Dataset:
     """The version that a number or "latest" names. Raises NotFound."""
     here = workspace or Workspace()
-    where = f"/api/datasets/{in_path(name)}/versions/{in_path(str(version))}"
-    return of_row(here.connection.get(where), here)
+    return of_row(here.connection.get(numbered.path("datasets", name, version)), here)
 
 
 def get_by_id(id: str, *, workspace: Workspace | None = None) -> Dataset:
@@ -236,25 +232,16 @@ def of_row(row: Mapping[str, Any], workspace: Workspace) -> Dataset:
 
 def versions(name: str, *, workspace: Workspace | None = None) -> Iterator[Dataset]:
     """Every version of a dataset, newest first. Raises NotFound when there is none."""
-    here, before = workspace or Workspace(), 0
-    while True:
-        path = f"/api/datasets/{in_path(name)}/versions"
-        page = here.connection.get(path, before=before, limit=PAGE_DATASETS)
-        yield from (of_row(row, here) for row in page["versions"])
-        if page["next"] is None:
-            return
-        before = page["next"]
+    here = workspace or Workspace()
+    for row in numbered.rows(here.connection, "datasets", name):
+        yield of_row(row, here)
 
 
 def list(*, workspace: Workspace | None = None) -> Iterator[Dataset]:
     """The newest version of every dataset, by name."""
-    here, after = workspace or Workspace(), ""
-    while True:
-        page = here.connection.get("/api/datasets", after=after, limit=PAGE_DATASETS)
-        yield from (of_row(row, here) for row in page["datasets"])
-        if page["next"] is None:
-            return
-        after = page["next"]
+    here = workspace or Workspace()
+    for row in numbered.newest(here.connection, "datasets"):
+        yield of_row(row, here)
 
 
 def forget(name: str, *, workspace: Workspace | None = None) -> int:

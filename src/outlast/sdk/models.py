@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from outlast.errors import Conflict, Invalid, NotFound
 from outlast.ids import LATEST, check_alias, check_model_name
+from outlast.sdk import numbered
 from outlast.sdk.workspace import Workspace
 from outlast.transport.connection import Connection, in_path
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 PIECE_BYTES = 4 << 20
 SHAS_AT_ONCE = 1000
-PAGE_MODELS = 100
 Progress = Callable[[int], None]
 
 
@@ -35,7 +35,7 @@ class Model:
         self.row = dict(row)
         self.name = str(row["name"])
         self.version = int(row["version"])
-        self._path = f"/api/models/{in_path(self.name)}/versions/{self.version}"
+        self._path = numbered.path("models", self.name, self.version)
 
     def __repr__(self) -> str:
         return f"Model({self.name}:{self.version})"
@@ -102,10 +102,7 @@ class Model:
         description: str | None = None,
     ) -> None:
         """Set or remove tags, or set the description."""
-        asked: dict[str, Any] = {"tags": dict(tags or {}), "removed_tags": [*removed_tags]}
-        if description is not None:
-            asked["description"] = description
-        self.row = self._connection.patch(self._path, asked)
+        self.row = numbered.change(self._connection, self._path, tags, removed_tags, description)
 
     def alias(self, alias: str) -> None:
         """Let `alias`, as "production", name this version and no other of the model."""
@@ -156,8 +153,8 @@ def register(
 def get(name: str, version: str | int = LATEST, *, workspace: Workspace | None = None) -> Model:
     """The version that a number, an alias or "latest" names. Raises NotFound."""
     connection = (workspace or Workspace()).connection
-    where = f"/api/models/{in_path(name)}/versions/{in_path(str(version))}"
-    return Model(connection, connection.get(where)["model"])
+    found = connection.get(numbered.path("models", name, version))
+    return Model(connection, found["model"])
 
 
 def download(
@@ -175,14 +172,8 @@ def download(
 def versions(name: str, *, workspace: Workspace | None = None) -> Iterator[Model]:
     """Every version of a model, newest first. Raises NotFound when there is none."""
     connection = (workspace or Workspace()).connection
-    before = 0
-    while True:
-        path = f"/api/models/{in_path(name)}/versions"
-        page = connection.get(path, before=before, limit=PAGE_MODELS)
-        yield from (Model(connection, row) for row in page["versions"])
-        if page["next"] is None:
-            return
-        before = page["next"]
+    for row in numbered.rows(connection, "models", name):
+        yield Model(connection, row)
 
 
 def drop_alias(name: str, alias: str, *, workspace: Workspace | None = None) -> None:
@@ -194,13 +185,8 @@ def drop_alias(name: str, alias: str, *, workspace: Workspace | None = None) -> 
 def list(*, run: str | None = None, workspace: Workspace | None = None) -> Iterator[Model]:
     """The newest version of every model, by name; with `run` (an id), what that run has made."""
     connection = (workspace or Workspace()).connection
-    after = ""
-    while True:
-        page = connection.get("/api/models", after=after, limit=PAGE_MODELS, run=run)
-        yield from (Model(connection, row) for row in page["models"])
-        if page["next"] is None:
-            return
-        after = page["next"]
+    for row in numbered.newest(connection, "models", run=run):
+        yield Model(connection, row)
 
 
 # --- sending ---
