@@ -62,6 +62,16 @@ class NameVersion(click.ParamType[tuple[str, str]]):
         return name, version or LATEST
 
 
+class Numbered(NameVersion):
+    """The same where only a number may name the version: another word may mean another one soon."""
+
+    def convert(self, value: Any, param: click.Parameter | None, context: Any) -> tuple[str, str]:
+        name, version = super().convert(value, param, context)
+        if not version.isdigit():
+            raise click.UsageError("name the version by its number, as NAME:3", context)
+        return name, version
+
+
 class Setting(click.ParamType[tuple[str, str]]):
     """("NAME", "VALUE") from "NAME=VALUE"; ("", "FILE or NAME") from anything without "="."""
 

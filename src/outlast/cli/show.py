@@ -263,6 +263,11 @@ def field(name: str, text: str) -> str:
     return "\n".join(_wrapped(lead, line)) if sys.stdout.isatty() else lead + line
 
 
+def fields(named: Mapping[str, str]) -> str:
+    """Named values, one below the other; what is empty is left out."""
+    return "\n".join(field(name, text) for name, text in named.items() if text)
+
+
 def paragraph(text: str) -> str:
     """A sentence over as many lines as the terminal needs; one line where there is none."""
     return "\n".join(_wrapped("", text)) if sys.stdout.isatty() else text

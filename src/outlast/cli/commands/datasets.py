@@ -8,7 +8,7 @@ import click
 
 from outlast import units
 from outlast.cli import reach, show
-from outlast.cli.options import NameVersion, Pair
+from outlast.cli.options import NameVersion, Numbered, Pair
 
 if TYPE_CHECKING:
     from outlast.sdk.datasets import Dataset
@@ -99,9 +99,7 @@ def show_one(dataset: tuple[str, str], as_json: bool) -> None:
         "age": show.age(row["created_ns"]),
         "tags": show.tags(found.tags),
     }
-    for name, text in fields.items():
-        if text:
-            click.echo(show.field(name, text))
+    click.echo(show.fields(fields))
 
 
 @command.command("register")
@@ -149,15 +147,12 @@ def download(dataset: tuple[str, str], folder: str, overwrite: bool) -> None:
 
 
 @command.command("rm")
-@click.argument("dataset", type=NameVersion())
+@click.argument("dataset", type=Numbered())
 @click.option("-y", "--yes", is_flag=True, help="Don't ask.")
 def rm(dataset: tuple[str, str], yes: bool) -> None:
     """Delete DATASET, a NAME:VERSION, from the registry; the data stay."""
-    name, version = dataset
-    if not version.isdigit():
-        raise click.UsageError("name the version by its number, as NAME:3")
     found = _found(dataset)
     if not yes:
-        click.confirm(f"Delete {name}:{version} from the registry?", abort=True)
+        click.confirm(f"Delete {found.reference} from the registry?", abort=True)
     found.delete()
-    click.echo(f"deleted {name}:{version}   (its data stay)")
+    click.echo(f"deleted {found.reference}   (its data stay)")

@@ -8,7 +8,7 @@ import click
 
 from outlast import units
 from outlast.cli import reach, show
-from outlast.cli.options import NameVersion, Pair
+from outlast.cli.options import NameVersion, Numbered, Pair
 
 if TYPE_CHECKING:
     from outlast.sdk.models import Model
@@ -94,9 +94,7 @@ def show_one(model: tuple[str, str], as_json: bool) -> None:
         "tags": show.tags(found.tags),
         **{f"  {name}": value for name, value in found.properties.items()},
     }
-    for name, text in fields.items():
-        if text:
-            click.echo(show.field(name, text))
+    click.echo(show.fields(fields))
     rows = [[file["path"], units.size(file["size_bytes"]), file["sha256"][:12]] for file in files]
     click.echo(show.table(["PATH", "SIZE", "SHA256"], rows))
 
@@ -176,15 +174,12 @@ def alias(model: tuple[str, str], alias: str, remove: bool) -> None:
 
 
 @command.command("rm")
-@click.argument("model", type=NameVersion())
+@click.argument("model", type=Numbered())
 @click.option("-y", "--yes", is_flag=True, help="Don't ask.")
 def rm(model: tuple[str, str], yes: bool) -> None:
     """Delete MODEL, a NAME:VERSION, for good; its number is never given again."""
-    name, version = model
-    if not version.isdigit():
-        raise click.UsageError("name the version by its number, as NAME:3")
     found = _found(model)
     if not yes:
-        click.confirm(f"Delete {name}:{version} for good?", abort=True)
+        click.confirm(f"Delete {found.name}:{found.version} for good?", abort=True)
     found.delete()
-    click.echo(f"deleted {name}:{version}   (its files go with: outlast prune)")
+    click.echo(f"deleted {found.name}:{found.version}   (its files go with: outlast prune)")
