@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from outlast.errors import Invalid
 from outlast.ids import check_model_name
+from outlast.run.texts import text_of, texts_of
 
 KINDS = ("file", "tabular")
 FORMATS = ("delimited", "parquet", "json_lines")
@@ -158,7 +159,7 @@ def inputs(field: str, value: Any) -> Dict[str, Input]:
         data = given._asdict() if isinstance(given, Input) else given
         _check_fields(where, data, Input._fields)
         definition = Definition.from_dict(data.get("definition"), f"{where}.definition")
-        texts = {key: _text(f"{where}.{key}", data.get(key, "")) for key in _INPUT_TEXTS}
+        texts = {key: text_of(f"{where}.{key}", data.get(key, "")) for key in _INPUT_TEXTS}
         mode = _choice(f"{where}.mode", data.get("mode", "mount"), MODES)
         if definition.kind == "tabular" and mode != "direct":
             raise Invalid.field(f"{where}.mode", mode, "a table is read by the job: use direct")
@@ -181,7 +182,7 @@ def deliveries(field: str, value: Any) -> Dict[str, Delivery]:
         _check_fields(where, data, Delivery._fields)
         for key in ("folder", "target"):
             below(f"{where}.{key}", data.get(key))
-        root = _text(f"{where}.root", data.get("root"))
+        root = text_of(f"{where}.root", data.get("root"))
         if not root.startswith("/"):
             raise Invalid.field(
                 f"{where}.root", root, "outputs are delivered to datastores of this machine only"
@@ -191,8 +192,8 @@ def deliveries(field: str, value: Any) -> Dict[str, Delivery]:
         if register:
             check_model_name(register.get("name"))
         found[name] = Delivery(
-            data["folder"], root, data["target"], _text(where, data.get("datastore", "")),
-            _texts(f"{where}.globs", data.get("globs", ())),
+            data["folder"], root, data["target"], text_of(where, data.get("datastore", "")),
+            texts_of(f"{where}.globs", data.get("globs", ())),
             bool(data.get("is_overwriting", True)), dict(register),
         )  # fmt: skip
         found[name].definition()
@@ -201,7 +202,7 @@ def deliveries(field: str, value: Any) -> Dict[str, Delivery]:
 
 def below(field: str, value: Any) -> str:
     """Return a path that stays below whatever it is joined to; raise Invalid otherwise."""
-    text = _text(field, value)
+    text = text_of(field, value)
     parts = text.split("/")
     if not text or any(part in ("", ".", "..") or len(part) > 255 for part in parts):
         remedy = "give a relative path without '..', '.' and empty parts"
@@ -245,9 +246,9 @@ def _source(field: str, value: Any) -> Source:
     if isinstance(data, str):
         data = {"path": data}
     _check_fields(field, data, Source._fields)
-    path = _text(f"{field}.path", data.get("path"))
-    root = _text(f"{field}.root", data.get("root", ""))
-    datastore = _text(f"{field}.datastore", data.get("datastore", ""))
+    path = text_of(f"{field}.path", data.get("path"))
+    root = text_of(f"{field}.root", data.get("root", ""))
+    datastore = text_of(f"{field}.datastore", data.get("datastore", ""))
     if root:
         check_root(f"{field}.root", root)
         if path.rstrip("/"):
@@ -298,7 +299,7 @@ def _steps(field: str, value: Any) -> Tuple[Mapping[str, Any], ...]:
 
 
 def _columns(field: str, value: Any) -> None:
-    if not _texts(field, value):
+    if not texts_of(field, value):
         raise Invalid.field(field, value, "give at least one column")
 
 
@@ -350,20 +351,6 @@ def _choice(field: str, value: Any, allowed: Tuple[str, ...]) -> str:
     if value not in allowed:
         raise Invalid.field(field, value, f"use one of: {', '.join(map(repr, allowed))}")
     return str(value)
-
-
-def _text(field: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise Invalid.field(field, value, "give a string")
-    if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
-        raise Invalid.field(field, value, "remove NUL characters and lone surrogates")
-    return value
-
-
-def _texts(field: str, value: Any) -> Tuple[str, ...]:
-    if isinstance(value, str) or not isinstance(value, (list, tuple)):
-        raise Invalid.field(field, value, "give a list of strings")
-    return tuple(_text(f"{field}[{index}]", item) for index, item in enumerate(value))
 
 
 def described(definition: Definition, limit: int = 3) -> str:

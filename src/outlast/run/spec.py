@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tup
 from outlast.errors import Invalid
 from outlast.ids import check_name, check_run_id
 from outlast.run import environment
+from outlast.run.texts import text_of, texts_of
 
 FORMAT = 1
 # command: a job. interactive: a notebook or script that logs. session: a terminal. tunnel: a byte
@@ -170,20 +171,6 @@ def _refuse_unknown(where: str, values: Mapping[str, Any], known: Tuple[str, ...
             )
 
 
-def _text(field: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise Invalid.field(field, value, "give a string")
-    if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
-        raise Invalid.field(field, value, "remove NUL characters and lone surrogates")
-    return value
-
-
-def _texts(field: str, value: Any) -> Tuple[str, ...]:
-    if isinstance(value, str) or not isinstance(value, (list, tuple)):
-        raise Invalid.field(field, value, "give a list of strings")
-    return tuple(_text(f"{field}[{index}]", item) for index, item in enumerate(value))
-
-
 def _number(
     minimum: float, *, whole: bool = False, maximum: float = 1e18
 ) -> Callable[[str, Any], Any]:
@@ -209,7 +196,7 @@ def _choice(allowed: Tuple[str, ...]) -> Callable[[str, Any], str]:
 
 def _choices(allowed: Tuple[str, ...]) -> Callable[[str, Any], Tuple[str, ...]]:
     def read(field: str, value: Any) -> Tuple[str, ...]:
-        return tuple(_choice(allowed)(field, item) for item in _texts(field, value))
+        return tuple(_choice(allowed)(field, item) for item in texts_of(field, value))
 
     return read
 
@@ -221,7 +208,7 @@ def _flag(field: str, value: Any) -> bool:
 
 
 def _named(field: str, value: Any) -> str:
-    return check_name(field, _text(field, value))
+    return check_name(field, text_of(field, value))
 
 
 def _maybe(read: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
@@ -233,7 +220,7 @@ def _mapping(read: Callable[[str, Any], Any]) -> Callable[[str, Any], Dict[str, 
         if not isinstance(value, Mapping):
             raise Invalid.field(field, value, "give an object with names and values")
         return {
-            check_name(f"{field} name", _text(f"{field} name", key)): read(f"{field}.{key}", item)
+            check_name(f"{field} name", text_of(f"{field} name", key)): read(f"{field}.{key}", item)
             for key, item in value.items()
         }
 
@@ -248,11 +235,13 @@ def _json(field: str, value: Any) -> Any:
             raise Invalid.field(field, value, "give a finite number, or a string")
         return value
     if isinstance(value, str):
-        return _text(field, value)
+        return text_of(field, value)
     if isinstance(value, (list, tuple)):
         return [_json(f"{field}[{index}]", item) for index, item in enumerate(value)]
     if isinstance(value, Mapping):
-        return {_text(f"{field} name", k): _json(f"{field}.{k}", item) for k, item in value.items()}
+        return {
+            text_of(f"{field} name", k): _json(f"{field}.{k}", item) for k, item in value.items()
+        }
     raise Invalid.field(field, value, "give a JSON value")
 
 
@@ -318,28 +307,28 @@ def _datasets(field: str, value: Any) -> Dict[str, Any]:
     return {name: given.to_dict() for name, given in read(field, value).items()}
 
 
-_OUTPUT = _part(Output, {"path": _text, "check": _texts, "is_required": _flag})
-_RUN_IDS = lambda field, value: tuple(check_run_id(item) for item in _texts(field, value))  # noqa: E731
+_OUTPUT = _part(Output, {"path": text_of, "check": texts_of, "is_required": _flag})
+_RUN_IDS = lambda field, value: tuple(check_run_id(item) for item in texts_of(field, value))  # noqa: E731
 
 _READERS: Dict[str, Callable[[str, Any], Any]] = {
     "id": lambda field, value: check_run_id(value),
     "experiment": _named,
     "name": lambda field, value: "" if value == "" else _named(field, value),
     "kind": _choice(KINDS),
-    "command": _texts,
+    "command": texts_of,
     "source": _maybe(
         _part(
             Source,
             {
                 "kind": _choice(SOURCE_KINDS),
-                "folder": _text,
-                "digest": _maybe(_text),
-                "left_out": _texts,
+                "folder": text_of,
+                "digest": _maybe(text_of),
+                "left_out": texts_of,
             },
         )
     ),
     "environment": environment.checked,
-    "variables": _mapping(_maybe(_text)),
+    "variables": _mapping(_maybe(text_of)),
     "parameters": _mapping(_json),
     "outputs": _outputs,
     "inputs": _datasets,
@@ -393,11 +382,11 @@ _READERS: Dict[str, Callable[[str, Any], Any]] = {
         },
     ),
     "after": _RUN_IDS,
-    "tags": _mapping(_maybe(_text)),
-    "properties": _mapping(_text),
+    "tags": _mapping(_maybe(text_of)),
+    "properties": _mapping(text_of),
     "parent": _maybe(lambda field, value: check_run_id(value)),
     "retry_of": _maybe(lambda field, value: check_run_id(value)),
     "created_ns": _number(0, whole=True, maximum=2**63 - 1),
-    "created_by": _text,
+    "created_by": text_of,
     "git": _mapping(_json),
 }
