@@ -217,6 +217,31 @@ class ComputeTarget:
         return [*(target.name for target in found), LOCAL]
 
 
+class OfNodes(ComputeTarget):
+    """What a pool and an instance have alike: nodes of one size, each a share of this machine."""
+
+    @staticmethod
+    def supported_vmsizes(workspace: Any, location: Optional[str] = None) -> List[Dict[str, Any]]:
+        """The sizes that have a name, with what a node of each has."""
+        return vm_sizes(workspace)
+
+    @property
+    def vm_size(self) -> str:
+        return str(self._row["size"])
+
+    def get(self) -> Dict[str, Any]:
+        """What it is, as plain values."""
+        self.refresh_state()
+        return self.serialize()
+
+    def get_active_runs(
+        self, type: Optional[str] = None, tags: Any = None, properties: Any = None,
+        status: Optional[str] = None,
+    ) -> Iterator[Any]:  # fmt: skip
+        """The runs that are on it or wait for it."""
+        return active_runs(self, tags, properties, status)
+
+
 def kept(name: str) -> property:
     """A setting that only Azure acts on, as it was given; None without one."""
     return property(lambda target: target._settings.get(name))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from outlast.azureml import compute
+from outlast.azureml.camel_case import camel
 from outlast.azureml.compute import (
     ComputeTarget,
     ComputeTargetProvisioningConfiguration,
+    OfNodes,
     kept,
 )
 from outlast.azureml.exceptions import ComputeTargetException
@@ -86,7 +88,7 @@ class AmlComputeStatus(NamedTuple):
 
     def serialize(self) -> Dict[str, Any]:
         """As Azure ML's status reads, with its names."""
-        told = {_camel(name): value for name, value in self._asdict().items()}
+        told = {camel(name): value for name, value in self._asdict().items()}
         told["nodeStateCounts"] = self.node_state_counts.serialize()
         told["scaleSettings"] = self.scale_settings.serialize()
         return told
@@ -94,15 +96,10 @@ class AmlComputeStatus(NamedTuple):
     @staticmethod
     def deserialize(object_dict: Dict[str, Any]) -> AmlComputeStatus:
         """What `serialize` told."""
-        values = {name: object_dict[_camel(name)] for name in AmlComputeStatus._fields}
+        values = {name: object_dict[camel(name)] for name in AmlComputeStatus._fields}
         counts = AmlComputeNodeStateCounts.deserialize(values.pop("node_state_counts"))
         scale = ScaleSettings.deserialize(values.pop("scale_settings"))
         return AmlComputeStatus(node_state_counts=counts, scale_settings=scale, **values)
-
-
-def _camel(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(word.capitalize() for word in rest)
 
 
 class AmlComputeProvisioningConfiguration(ComputeTargetProvisioningConfiguration):
@@ -168,7 +165,7 @@ class AmlComputeProvisioningConfiguration(ComputeTargetProvisioningConfiguration
         )  # fmt: skip
 
 
-class AmlCompute(ComputeTarget):
+class AmlCompute(OfNodes):
     """A pool of nodes; as many runs are on it at once as it has nodes."""
 
     _KIND = "pool"
@@ -192,11 +189,6 @@ class AmlCompute(ComputeTarget):
             vnet_name, subnet_name, tags, description, remote_login_port_public_access,
             identity_type, identity_id, location, enable_node_public_ip,
         )  # fmt: skip
-
-    @staticmethod
-    def supported_vmsizes(workspace: Any, location: Optional[str] = None) -> List[Dict[str, Any]]:
-        """The sizes that have a name, with what a node of each has."""
-        return compute.vm_sizes(workspace)
 
     @staticmethod
     def list_usages(
@@ -230,10 +222,6 @@ class AmlCompute(ComputeTarget):
         )
 
     @property
-    def vm_size(self) -> str:
-        return str(self._row["size"])
-
-    @property
     def vm_priority(self) -> str:
         return str(self._settings.get("vm_priority", "dedicated"))
 
@@ -255,11 +243,6 @@ class AmlCompute(ComputeTarget):
     remote_login_port_public_access = kept("remote_login_port_public_access")
     identity_type = kept("identity_type")
     identity_id = kept("identity_id")
-
-    def get(self) -> Dict[str, Any]:
-        """What it is, as plain values."""
-        self.refresh_state()
-        return self.serialize()
 
     def get_status(self) -> AmlComputeStatus:
         """How it stands now."""
@@ -298,13 +281,6 @@ class AmlCompute(ComputeTarget):
             }
             for number, run_id in enumerate(self._row["runs"])
         ]  # fmt: skip
-
-    def get_active_runs(
-        self, type: Optional[str] = None, tags: Any = None, properties: Any = None,
-        status: Optional[str] = None,
-    ) -> Iterator[Any]:  # fmt: skip
-        """The runs that are on it or wait for it."""
-        return compute.active_runs(self, tags, properties, status)
 
     def add_identity(self, identity_type: str, identity_id: Any = None) -> None:
         """Keep it with the target; a share of this machine has the user's own rights."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from outlast.azureml import compute
+from outlast.azureml.camel_case import camel
 from outlast.azureml.compute import (
-    ComputeTarget,
     ComputeTargetProvisioningConfiguration,
+    OfNodes,
     kept,
 )
 
@@ -27,19 +28,14 @@ class ComputeInstanceStatus(NamedTuple):
     vm_size: str
 
     def serialize(self) -> Dict[str, Any]:
-        return {_camel(name): value for name, value in self._asdict().items()}
+        return {camel(name): value for name, value in self._asdict().items()}
 
     @staticmethod
     def deserialize(object_dict: Dict[str, Any]) -> ComputeInstanceStatus:
         """What `serialize` told."""
         return ComputeInstanceStatus(
-            *(object_dict[_camel(name)] for name in ComputeInstanceStatus._fields)
+            *(object_dict[camel(name)] for name in ComputeInstanceStatus._fields)
         )
-
-
-def _camel(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(word.capitalize() for word in rest)
 
 
 class ComputeInstanceProvisioningConfiguration(ComputeTargetProvisioningConfiguration):
@@ -79,7 +75,7 @@ class ComputeInstanceProvisioningConfiguration(ComputeTargetProvisioningConfigur
         )  # fmt: skip
 
 
-class ComputeInstance(ComputeTarget):
+class ComputeInstance(OfNodes):
     """A place for terminals: `outlast shell --compute NAME`. Runs may be submitted to it too."""
 
     _KIND = "instance"
@@ -100,19 +96,10 @@ class ComputeInstance(ComputeTarget):
             assigned_user_tenant_id,
         )  # fmt: skip
 
-    @staticmethod
-    def supported_vmsizes(workspace: Any, location: Optional[str] = None) -> List[Dict[str, Any]]:
-        """The sizes that have a name, with what a node of each has."""
-        return compute.vm_sizes(workspace)
-
     @classmethod
     def get_docs_url(cls) -> str:
         """Where this is told of."""
         return "docs/compute.md"
-
-    @property
-    def vm_size(self) -> str:
-        return str(self._row["size"])
 
     @property
     def status(self) -> ComputeInstanceStatus:
@@ -156,22 +143,10 @@ class ComputeInstance(ComputeTarget):
     vnet_name = kept("vnet_name")
     vnet_resourcegroup_name = kept("vnet_resourcegroup_name")
 
-    def get(self) -> Dict[str, Any]:
-        """What it is, as plain values."""
-        self.refresh_state()
-        return self.serialize()
-
     def get_status(self) -> ComputeInstanceStatus:
         """How it stands now."""
         self.refresh_state()
         return self._status()
-
-    def get_active_runs(
-        self, type: Optional[str] = None, tags: Any = None, properties: Any = None,
-        status: Optional[str] = None,
-    ) -> Iterator[Any]:  # fmt: skip
-        """The runs that are on it or wait for it."""
-        return compute.active_runs(self, tags, properties, status)
 
     def start(self, wait_for_completion: bool = False, show_output: bool = False) -> None:
         """Let runs and terminals onto it."""

@@ -7,10 +7,10 @@ that nothing here knows are left alone when a file is read.
 from __future__ import annotations
 
 import os
-import re
 from typing import Any, Dict, Optional, Tuple, TypeVar
 
 from outlast.azureml import reach
+from outlast.azureml.camel_case import camel, snake
 from outlast.azureml.data_path import DataReferenceConfiguration
 from outlast.azureml.exceptions import UserErrorException, translated
 
@@ -89,17 +89,6 @@ def fill_all(made: Configuration, told: Dict[str, Any], folder: str = "") -> Con
     for name, value in (told.get("dataReferences") or {}).items():
         made.data_references[name] = fill(DataReferenceConfiguration(), value)
     return made
-
-
-def camel(name: str) -> str:
-    """ "node_count" as "nodeCount"."""
-    first, *rest = name.split("_")
-    return first + "".join(word.capitalize() for word in rest)
-
-
-def snake(name: str) -> str:
-    """ "nodeCount" as "node_count"."""
-    return re.sub(r"(?<=[a-z])([A-Z])", r"_\1", name).lower()
 
 
 def section(of: Any) -> Dict[str, Any]:
