@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,9 +25,33 @@ KINDS = ("sqlite", "postgresql")
 _numbers = itertools.count(1)
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     # A job in the background of a script ignores Ctrl-C, and so would all that the tests start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if not hasattr(config, "workerinput"):  # workers inherit it
+        home = Path(tempfile.mkdtemp(prefix="outlast-home-"))
+        config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
+        _live_in(home)
+
+
+def _live_in(home: Path) -> None:
+    """Whatever is started finds an empty home: no startup files, keys or settings of a person's.
+
+    A login shell's own may take a minute, where its pyenv waits for the lock of one that was
+    killed. sshd asks /etc/passwd for the home, so one that says otherwise is found first.
+    """
+    for name in [name for name in os.environ if name.startswith("OUTLAST_")]:
+        del os.environ[name]
+    os.environ.setdefault("XDG_CACHE_HOME", str(Path.home() / ".cache"))
+    os.environ["HOME"] = str(home)
+    sshd = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    if sshd is not None:
+        programs = home / "programs"
+        programs.mkdir()
+        told = f'SetEnv="HOME={home}" OUTLAST_DETACHED=1'
+        (programs / "sshd").write_text(f"#!/bin/sh\nexec {sshd} -o '{told}' \"$@\"\n")
+        (programs / "sshd").chmod(0o755)
+        os.environ["PATH"] = f"{programs}:{os.environ['PATH']}"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

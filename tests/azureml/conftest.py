@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +18,6 @@ from tests.sdk.place import Place, place_at
 @pytest.fixture(scope="package")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("OUTLAST_")]:
-            patch.delenv(name)
         patch.setenv("OUTLAST_PORT", "0")
         with place_at(tmp_path_factory.mktemp("azureml") / "home") as made:
             yield made

@@ -21,19 +21,12 @@ def environ_of(home: Path) -> dict[str, str]:
     return {**kept, "OUTLAST_HOME": str(home), "OUTLAST_PORT": "0", "TERM": "xterm"}
 
 
-@pytest.fixture(scope="session", autouse=True)
-def bare_environment() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("OUTLAST_")]:
-            patch.delenv(name)
-        patch.setenv("OUTLAST_PORT", "0")
-        yield
-
-
 @pytest.fixture(scope="package")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    with place_at(tmp_path_factory.mktemp("cli") / "home") as made:
-        yield made
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OUTLAST_PORT", "0")
+        with place_at(tmp_path_factory.mktemp("cli") / "home") as made:
+            yield made
 
 
 @pytest.fixture(autouse=True)

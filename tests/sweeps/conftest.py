@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -36,8 +35,6 @@ sys.exit(int(lr) // 100)
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("OUTLAST_")]:
-            patch.delenv(name)
         patch.setenv("OUTLAST_PORT", "0")
         patch.setenv("OUTLAST_CPUS", "4")  # trials at once, whatever the machine has
         with place_at(tmp_path_factory.mktemp("sweeps") / "home") as made:
