@@ -184,6 +184,8 @@ class Run(LoggingCalls, FileCalls, Portal):
     def get_details(self) -> Dict[str, Any]:
         """Everything of note in one dict, with Azure ML's keys."""
         with translated():
+            if self._has_ended:
+                self._wait_settled(self._handle())
             return details.of(self._handle().fetch(), self.portal_url)
 
     def get_details_with_logs(self) -> Dict[str, Any]:
