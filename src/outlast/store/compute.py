@@ -17,7 +17,7 @@ from outlast.errors import Conflict, Invalid, NotFound
 from outlast.run.spec import Resources
 from outlast.store import audit
 from outlast.store.database import insert_or_nothing
-from outlast.store.numbered import check_texts
+from outlast.store.numbered import as_json, check_texts
 from outlast.store.schema import compute_targets
 
 POOL, INSTANCE = "pool", "instance"
@@ -66,7 +66,7 @@ def check(target: Target) -> Target:
         raise Invalid.field("min_nodes", target.min_nodes, remedy)
     if target.kind == INSTANCE and target.max_nodes != 1:
         raise Invalid.field("max_nodes", target.max_nodes, "an instance is one node")
-    if len(_json(target.settings)) > MAX_SETTINGS_BYTES:
+    if len(as_json(target.settings)) > MAX_SETTINGS_BYTES:
         remedy = f"keep at most {MAX_SETTINGS_BYTES} bytes as JSON"
         raise Invalid.field("settings", "…", remedy)
     check_texts(target.tags, "")
@@ -129,7 +129,7 @@ def every(connection: Connection) -> list[Target]:
 def _row(target: Target) -> dict[str, Any]:
     values = target._asdict()
     node = values.pop("node")._asdict()
-    texts = {"settings": _json(target.settings), "tags": _json(target.tags)}
+    texts = {"settings": as_json(target.settings), "tags": as_json(target.tags)}
     return {**values, **node, **texts, "is_stopped": int(target.is_stopped)}
 
 
@@ -142,7 +142,3 @@ def _target(row: Mapping[Any, Any]) -> Target:
         tags=msgspec.json.decode(values["tags"]),
     )
     return Target(node=node, **values)
-
-
-def _json(value: Mapping[str, Any]) -> str:
-    return msgspec.json.encode(dict(value)).decode()

@@ -13,6 +13,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from outlast.store.numbered import as_json
 from outlast.store.runs import key_of
 from outlast.store.schema import registrations, runs
 from outlast.store.statement import execute_many
@@ -61,8 +62,8 @@ def add(connection: Connection, key: int, asked: Sequence[Asked]) -> int:
     left_out = asked[room:]
     asked = asked[:room]
     rows = [
-        (key, one.journal, one.offset, one.name, one.path, one.attempt, _json(one.tags),
-         _json(one.properties), one.description, one.t_ns)
+        (key, one.journal, one.offset, one.name, one.path, one.attempt, as_json(one.tags),
+         as_json(one.properties), one.description, one.t_ns)
         for one in asked
     ]  # fmt: skip
     execute_many(connection, _ADD, rows)
@@ -137,7 +138,3 @@ def _registration(row: Any) -> Registration:
         row.t_ns,
     )
     return Registration(asked, row.status, row.version, row.message)
-
-
-def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
