@@ -28,6 +28,7 @@ class Experiment(Portal):
             raise of(error) from error
         self._workspace = workspace
         self._tags: Dict[str, Optional[str]] = dict(kwargs.get("tags") or {})
+        self._begun: List[Run] = []  # by this object, and maybe not over
 
     def __repr__(self) -> str:
         return f"Experiment(Name: {self.name},\nWorkspace: {self.workspace.name})"
@@ -89,6 +90,9 @@ class Experiment(Portal):
         wanted = listing.Wanted(type, tags, properties, _status)
         client = self.workspace._client()
         with translated():
+            for run in self._begun:  # the server may not have noticed yet what happened here
+                run._wait_noticed()
+            self._begun = [run for run in self._begun if not run._has_ended]
             for row in listing.rows(client, self.name, wanted, include_children=include_children):
                 run = run_kinds.shown(self, row)
                 if wanted.has_properties(run):
@@ -133,6 +137,7 @@ class Experiment(Portal):
             )  # fmt: skip
         run = of_native(native, Run)
         run._experiment = self
+        self._begun.append(run)
         return run
 
     def submit(self, config: Any, tags: Optional[Mapping[str, Any]] = None, **kwargs: Any) -> Run:

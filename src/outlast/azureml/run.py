@@ -184,8 +184,7 @@ class Run(LoggingCalls, FileCalls, Portal):
     def get_details(self) -> Dict[str, Any]:
         """Everything of note in one dict, with Azure ML's keys."""
         with translated():
-            if self._has_ended:
-                self._wait_settled(self._handle())
+            self._wait_noticed()
             return details.of(self._handle().fetch(), self.portal_url)
 
     def get_details_with_logs(self) -> Dict[str, Any]:

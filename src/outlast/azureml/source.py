@@ -82,10 +82,14 @@ class RunSource:
         """The status now; of a run that this object has just ended, what it becomes of it."""
         if self._is_inside:
             return "Running"
+        self._wait_noticed()
+        return self._handle().status
+
+    def _wait_noticed(self) -> None:
+        """Until the server knows the run, and its end where this object has ended it."""
         handle = self._handle()
         if self._has_ended:
             self._wait_settled(handle)
-        return handle.status
 
     def _wait_settled(self, handle: RunHandle) -> None:
         version, state = handle.state()
