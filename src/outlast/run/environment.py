@@ -6,7 +6,6 @@ environment lies and how it is built is told by `outlast.environments`.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
@@ -69,6 +68,8 @@ class Environment(NamedTuple):
 
     def digest(self, *more: str) -> str:
         """32 hex digits over what decides its contents: neither name nor variables; and `more`."""
+        import hashlib  # 4 MB and 4 ms that a supervisor needn't pay
+
         said = [self.kind, self.python, self.pip, self.conda, self.channels, self.index_url, *more]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
 
