@@ -71,6 +71,18 @@ while left > 0:
 os.write(1, b"TOOK %d ms\\n" % ((time.monotonic() - began) * 1000))
 os.read(0, 1)
 """
+# Sets a title, waits to be let go, prints so much that what it set is long gone, and stays.
+UNWATCHED = """
+import os, sys, time
+os.write(1, b"\\x1b]2;set long ago\\x07ready")
+while not os.path.exists(sys.argv[1]):
+    time.sleep(0.05)
+for line in range(180_000):
+    sys.stdout.write("%08d %s\\n" % (line, "x" * 90))
+sys.stdout.write("all")
+sys.stdout.flush()
+time.sleep(600)
+"""
 
 
 class Bench:
@@ -210,6 +222,27 @@ def test_a_killed_server_is_a_pause(bench: Bench) -> None:
     assert len({one.server for one in client.attached}) == 2
     assert client.skipped == []
     assert bench.row(session)["status"] == "Running"
+
+
+def test_an_inexact_screen_is_followed_by_an_exact_one(bench: Bench) -> None:
+    pytest.importorskip("pyghostty", reason="no engine is made for this machine")
+    go = bench.folder / "go"
+    session = bench.python(UNWATCHED, str(go))
+    bench.until_row(session, status="Running", is_answered=True)
+    bench.server.stop(signal.SIGKILL)
+    go.touch()
+    output = bench.server.home / "runs" / session / "output"
+    deadline = time.monotonic() + 60
+    while output.read_bytes()[-3:] != b"all":
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    bench.server.start()
+    client = bench.client(session, role="viewer")
+    client.until(lambda: any(b"set long ago" in screen for _, screen in client.resets), 60)
+    assert client.skipped == []
+    # The first was drawn from the end alone, unless the engine was quicker than the test.
+    assert len(client.resets) == 2 or b"set long ago" in client.resets[0][1]
+    assert all(b"all" in screen for _, screen in client.resets)
 
 
 def test_a_supervisor_that_is_killed_is_a_pause(bench: Bench) -> None:

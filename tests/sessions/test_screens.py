@@ -183,15 +183,27 @@ async def test_a_checkpoint_spares_reading_the_journal(session: Session) -> None
     async with open_screens() as screens:
         behind = await shot(screens, session)
         assert not behind.is_exact
+        assert behind.will_be_exact
         assert behind.offset == session.length()
         assert b"00199999" in behind.data
-        kept = await caught_up(screens, session)
-        assert kept.is_exact
+        assert await screens.caught_up(session.folder)
+        assert (await shot(screens, session)).is_exact
     session.write(b"and more\r\n")
     async with open_screens() as screens:  # another process: only the file can help it
         found = await shot(screens, session)
     assert found.is_exact
     assert found.data == expected(lines(0, 200_000) + b"and more\r\n")
+
+
+@in_loop
+async def test_whoever_waits_for_an_exact_picture_is_told_when_there_will_be_none(
+    session: Session,
+) -> None:
+    session.write(lines(0, 20_000))
+    async with open_screens("/nonexistent/program") as screens:
+        assert not await screens.caught_up(session.folder)
+        session.write(lines(0, 1))
+    assert not await screens.caught_up(session.folder)
 
 
 @pytest.mark.slow
@@ -398,7 +410,7 @@ async def test_few_engines_are_loaded_and_none_for_long(tmp_path: Path) -> None:
         session.write(b"hello")
         question = {"folder": session.folder.path, "columns": 80, "rows": 24, "up_to": None}
         header, data = drawer.answer({"op": "draw", "is_tail": False, **question})
-        assert header == {"offset": 5, "is_exact": True, "lines": 0}
+        assert header == {"offset": 5, "is_exact": True, "lines": 0, "will_be_exact": False}
         assert b"hello" in data
     assert len(drawer._loaded) == process.MOST_ENGINES
     drawer.drop_idle(time.monotonic() + process.ENGINE_IDLE_S)

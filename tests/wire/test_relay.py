@@ -260,3 +260,51 @@ def test_a_silent_client_is_let_go_and_an_asking_one_answered() -> None:
     assert half.heard(Frame(wire.PING, 7), 3.0) == [Send(Frame(wire.PONG, 7))]
     assert sent(half.due(8.9))[0].kind == wire.PING
     assert half.due(9.0) == [Closed(False, 0.0, "nothing was heard for 6 s")]
+
+
+def test_a_client_that_speaks_but_reads_nothing_is_let_go() -> None:
+    half, _ = served()
+    now, said = 0.0, list[Action]()
+    while now < 90.0 and not any(isinstance(action, Closed) for action in said):
+        now += 2.0
+        half.heard(Frame(wire.PING, int(now)), now)
+        half.heard(Frame(wire.DRAWN, 0), now)
+        said = half.due(now)
+    assert now == 60.0
+    assert said[-1] == Closed(False, 0.0, "no ping was answered for 60 s")
+
+
+def test_a_client_that_answers_late_stays() -> None:
+    half, _ = served()
+    for second in range(2, 600, 2):
+        assert [frame.kind for frame in sent(half.due(float(second)))] == [wire.PING]
+        answered = second // 2 - 20  # forty seconds ago
+        half.heard(Frame(wire.PONG, answered) if answered > 0 else Frame(wire.PING, 1), second)
+
+
+def test_an_exact_screen_follows_in_a_pause() -> None:
+    half, _ = served(written=9 * MB, output=None)
+    assert half.next(0.0) == Picture(has_history=True)
+    half.snapshot(9 * MB, b"of the end alone", 0.0)
+    wrote(half, 9 * MB + 10)
+    half.redraw()
+    assert half.next(0.0) == Read(9 * MB, 10)
+    half.read(b"x" * 10, 0.0)
+    assert half.next(0.0) == Picture(has_history=True, up_to=9 * MB + 10)
+    wrote(half, 9 * MB + 15)
+    assert half.next(0.0) is None
+    (screen,) = sent(half.snapshot(9 * MB + 10, b"exact", 0.0))
+    assert (screen.kind, screen.payload) == (wire.SNAPSHOT, b"exact")
+    assert half.next(0.0) == Read(9 * MB + 10, 5)
+
+
+def test_a_screen_stays_when_there_is_no_exact_one_after_all() -> None:
+    half, _ = served(written=10, output=None)
+    half.next(0.0)
+    half.snapshot(10, b"of the end alone", 0.0)
+    half.redraw()
+    assert half.next(0.0) == Picture(has_history=True, up_to=10)
+    half.not_redrawn()
+    assert half.next(0.0) is None
+    wrote(half, 20)
+    assert half.next(0.0) == Read(10, 10)

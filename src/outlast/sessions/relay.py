@@ -23,7 +23,7 @@ from outlast.journal.line import split
 from outlast.journal.trim import first_offset
 from outlast.run.folder import OUTPUT, TIMING, RunFolder
 from outlast.sessions.link import Link, linked
-from outlast.sessions.screens import Screens
+from outlast.sessions.screens import Screens, Snapshot
 from outlast.wire import frame as wire
 from outlast.wire.frame import MAX_PAYLOAD_BYTES, Frame, Malformed, decode, telling
 from outlast.wire.relay import Hello, ServerHalf
@@ -48,6 +48,7 @@ COUNTED_BYTES = 16 << 10
 REFUSAL_S = 1.0  # a viewer's input is answered at most this often
 
 FOLLOW_BYTES = 1 << 20
+REDRAWN_S = 1.0  # an exact screen instead of an inexact one is tried at most this often
 
 
 class Socket(Protocol):
@@ -101,6 +102,7 @@ class Relay:
         self._pauses: set[str] = set()  # why the client isn't read at present
         self._timer: asyncio.TimerHandle | None = None
         self._picturing: asyncio.Task[None] | None = None
+        self._awaiting: asyncio.Task[None] | None = None  # that an exact picture can be had
         self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     @property
@@ -147,7 +149,7 @@ class Relay:
 
     def close(self) -> None:
         """Give everything back."""
-        for held in (self._timer, self._picturing):
+        for held in (self._timer, self._picturing, self._awaiting):
             if held is not None:
                 held.cancel()
         if self._link is not None:
@@ -282,7 +284,8 @@ class Relay:
             if wanted is None:
                 return
             if isinstance(wanted, Picture):
-                self._picturing = asyncio.get_running_loop().create_task(self._picture())
+                drawing = self._picture() if wanted.up_to is None else self._redraw(wanted.up_to)
+                self._picturing = asyncio.get_running_loop().create_task(drawing)
                 return
             if not self._read(wanted):
                 return
@@ -315,13 +318,11 @@ class Relay:
 
     async def _picture(self) -> None:
         """The screen as it is by now; without an engine for that, the end of the output."""
-        try:
-            shot = await self._screens.snapshot(self._folder, *self._size)
-        except (OutlastError, OSError) as error:
-            _log.warning("no snapshot run=%s: %s", self._folder.run_id, error)
-            shot = None
-        if shot is not None and len(shot.data) <= MAX_PAYLOAD_BYTES:
+        shot = await self._shot()
+        if shot is not None:
             self._do(self._half.snapshot(shot.offset, shot.data, time.monotonic()))
+            if shot.will_be_exact:
+                self._await_exact()
         else:
             try:
                 start = tail_start(self._cursor, TAIL_BYTES)
@@ -331,6 +332,37 @@ class Relay:
                 return
             self._do(self._half.skip(start, "tail"))
         self._go_on()
+
+    async def _redraw(self, up_to: int) -> None:
+        """The screen that the client has, but exact; without one, the client keeps its own."""
+        shot = await self._shot(up_to)
+        if shot is not None and shot.is_exact:
+            self._do(self._half.snapshot(shot.offset, shot.data, time.monotonic()))
+        else:
+            self._half.not_redrawn()
+            if shot is not None and shot.will_be_exact:
+                self._await_exact(REDRAWN_S)
+        self._go_on()
+
+    async def _shot(self, up_to: int | None = None) -> Snapshot | None:
+        try:
+            shot = await self._screens.snapshot(self._folder, *self._size, up_to=up_to)
+        except (OutlastError, OSError) as error:
+            _log.warning("no snapshot run=%s: %s", self._folder.run_id, error)
+            return None
+        return shot if shot is None or len(shot.data) <= MAX_PAYLOAD_BYTES else None
+
+    def _await_exact(self, rest_s: float = 0.0) -> None:
+        """Have the screen drawn once more as soon as the engine has followed the output."""
+        if self._awaiting is None or self._awaiting.done():
+            waiting = self._until_exact(rest_s)
+            self._awaiting = asyncio.get_running_loop().create_task(waiting)
+
+    async def _until_exact(self, rest_s: float) -> None:
+        await asyncio.sleep(rest_s)
+        if await self._screens.caught_up(self._folder):
+            self._half.redraw()
+            self._go_on()
 
     def _set_timer(self) -> None:
         wait_s = self._half.wait_s(time.monotonic())

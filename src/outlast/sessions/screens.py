@@ -47,6 +47,7 @@ class Snapshot(NamedTuple):
     data: bytes
     is_exact: bool  # False: drawn from the end of the output alone, colours and modes may be wrong
     lines: int  # of history above the screen
+    will_be_exact: bool = False  # one that is asked for after `caught_up` is
 
 
 class Gone(Exception):
@@ -74,6 +75,7 @@ class Screens:
         self._kept: dict[str, int] = {}  # folder -> how far its checkpoint goes, as last told
         self._followed: dict[str, None] = {}  # folders that may be behind, oldest wish first
         self._following: asyncio.Task[None] | None = None
+        self._waiting: dict[str, list[asyncio.Future[bool]]] = {}  # for a folder's checkpoint
         self._preparing: asyncio.Task[None] | None = None
 
     async def snapshot(
@@ -108,6 +110,15 @@ class Screens:
         if self._following is None or self._following.done():
             self._following = asyncio.get_running_loop().create_task(self._follow())
 
+    async def caught_up(self, folder: RunFolder) -> bool:
+        """Wait until the session's checkpoint is near the output's end; False when none will be."""
+        if self._is_closed or not is_available():
+            return False
+        told: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(folder.path, []).append(told)
+        self.follow(folder)
+        return await told
+
     def prepare(self) -> None:
         """Have the process running soon: somebody is about to ask for a picture."""
         if self.pid is None and not self._is_closed and is_available():
@@ -121,6 +132,8 @@ class Screens:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
+        for path in list(self._waiting):
+            self._tell(path, False)
         if self._drawer is not None:
             await self._drawer.close()
 
@@ -153,7 +166,9 @@ class Screens:
         if "offset" not in answer:
             return None
         self.follow(folder)  # so that the next one who comes waits less
-        return Snapshot(answer["offset"], data, answer["is_exact"], answer["lines"])
+        return Snapshot(
+            answer["offset"], data, answer["is_exact"], answer["lines"], answer["will_be_exact"]
+        )
 
     def _avoid(self, path: str, is_tail: bool) -> None:
         while len(self._avoided) >= _MOST_REMEMBERED:
@@ -205,6 +220,13 @@ class Screens:
             if await self._is_behind(path):
                 self._followed[path] = None
                 await asyncio.sleep(_REST * (time.monotonic() - started_s))
+            else:
+                self._tell(path, not self._is_avoided(path, False))
+
+    def _tell(self, path: str, is_there: bool) -> None:
+        for told in self._waiting.pop(path, []):
+            if not told.done():
+                told.set_result(is_there)
 
     async def _is_behind(self, path: str) -> bool:
         """Advance one session by a piece if that is worth it; True when there is more to do."""

@@ -49,6 +49,9 @@ MOST_SIZES = 64
 HURRY_S = 1.0
 LAST_BYTES = 16 << 10
 INTERRUPTS = (b"\x03", b"\x1a", b"\x1c")
+# A client that speaks but answers no ping doesn't read. It may be far away, and slow: a window that
+# is full takes a link of 1 kB/s half a minute.
+UNREAD_S = 60.0
 
 
 class Hello(NamedTuple):
@@ -120,6 +123,7 @@ class ServerHalf:
         self._is_welcomed = False
         self._is_closed = False
         self._wants_picture = False
+        self._wants_redraw = False  # an exact screen can be had instead of the one that was sent
         self._is_picturing = False  # Picture was answered, and the snapshot is awaited
         self._jumps_to: Optional[int] = None  # Read was answered with a place near the end
         self._has_no_screen = hello.output is None
@@ -130,8 +134,8 @@ class ServerHalf:
         self._exit: Optional[Frame] = None
         self._typed = 0  # end of the input that came
         self._accepted = 0
-        self._heard_at = self._pinged_at = now
-        self._pings = 0
+        self._heard_at = self._pinged_at = self._answered_at = now
+        self._pings = self._answered = 0
 
     @property
     def behind_bytes(self) -> int:
@@ -205,6 +209,8 @@ class ServerHalf:
         elif frame.kind == wire.PONG:
             if frame.number == self._pings:
                 self._pace.answered(now - self._pinged_at)
+            if self._answered < frame.number <= self._pings:
+                self._answered, self._answered_at = frame.number, now
         elif frame.kind == wire.SIZE and self.role == DRIVER:
             return self._size(frame)
         elif frame.kind == wire.BYE:
@@ -247,12 +253,14 @@ class ServerHalf:
         return self._reached()
 
     def due(self, now: float) -> Actions:
-        """A ping every 2 s; the end of a client that says nothing for 6."""
+        """A ping every 2 s; the end of a client that is silent for 6, or reads nothing for 60."""
         if self._is_closed:
             return []
         if now - self._heard_at >= DEAD_S:
             self._is_closed = True
             return [Closed(False, 0.0, f"nothing was heard for {DEAD_S:g} s")]
+        if now - self._answered_at >= UNREAD_S:
+            return self._close(f"no ping was answered for {UNREAD_S:g} s")
         if self._is_welcomed and now - self._pinged_at >= PING_S:
             self._pinged_at = now
             self._pings += 1
@@ -275,6 +283,9 @@ class ServerHalf:
         lag_bytes = self._written - self.sent
         is_hurried = now < self._hurry_until and not self._has_no_screen
         wants_picture = self._wants_picture and not is_hurried
+        if self._wants_redraw and lag_bytes <= 0 and not (is_hurried or self._is_picturing):
+            self._is_picturing = True
+            return Picture(has_history=True, up_to=self.sent)
         if (lag_bytes <= 0 and not wants_picture) or (self._is_picturing and not is_hurried):
             return None
         room_bytes = self._pace.window_bytes - (self.sent - self.drawn)
@@ -320,7 +331,7 @@ class ServerHalf:
             # Older than what is on the client's screen: another one only if a hurry overtook it.
             self._wants_picture = self._wants_picture and now < self._hurry_until
             return []
-        self._wants_picture = False
+        self._wants_picture = self._wants_redraw = False
         actions: Actions = []
         if not self._has_no_screen and offset > self.sent:
             fields: Dict[str, Any] = {"from": self.sent, "why": "skipped"}
@@ -328,6 +339,14 @@ class ServerHalf:
         self._has_no_screen = False
         self._move(offset)
         return [*actions, Send(Frame(wire.SNAPSHOT, offset, screen)), *self._reached()]
+
+    def redraw(self) -> None:
+        """The screen that was sent isn't exact, but one can be: `next` asks for it in a pause."""
+        self._wants_redraw = True
+
+    def not_redrawn(self) -> None:
+        """There was no exact screen after all: what is on the client's stays."""
+        self._is_picturing = self._wants_redraw = False
 
     def skip(self, offset: int, why: str) -> Actions:
         """The bytes before `offset` will not come.

@@ -146,6 +146,7 @@ class Picture(NamedTuple):
     """Make a snapshot of the screen as late as possible, then say snapshot() or skip()."""
 
     has_history: bool  # lines above the screen, too
+    up_to: Optional[int] = None  # exactly there, and exact: snapshot() or not_redrawn()
 
 
 Action = Union[

@@ -47,8 +47,8 @@ class Drawer:
             return {"error": str(error)}, b""
         if drawn is None:
             return {}, b""
-        head = {"offset": drawn.offset, "is_exact": drawn.is_exact, "lines": drawn.lines}
-        return head, drawn.data
+        head = drawn._asdict()
+        return head, head.pop("data")
 
     def drop_idle(self, now_s: float) -> None:
         """Give back the engines that nobody asked for in a while."""

@@ -51,6 +51,7 @@ class Drawn(NamedTuple):
     data: bytes
     is_exact: bool
     lines: int  # of history above the screen
+    will_be_exact: bool = False  # once the engine, which is too far behind, has come so far
 
 
 class _Sized(NamedTuple):
@@ -180,15 +181,18 @@ class Replay:
         JournalError.
         """
         end = self.end() if up_to is None else min(up_to, self.end())
+        will_be_exact = False
         self._stream.read_sizes()
         try:
             if self.offset <= end and self._catches_up(end):
                 return _drawn(self._stream, size, self._is_exact)
+            will_be_exact = self._is_exact
         except Trimmed as trimmed:
             self._pass_over(trimmed)
         except Unfit:
             _log.info("run=%s offset=%d: within an endless sequence", self.folder.run_id, end)
-        return self._draw_tail(size, end)
+        drawn = self._draw_tail(size, end)
+        return None if drawn is None else drawn._replace(will_be_exact=will_be_exact)
 
     def _catches_up(self, end: int) -> bool:
         """Feed the output up to `end` if that doesn't take too long; raises as `_Stream.feed`."""
