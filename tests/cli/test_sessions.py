@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import struct
+import sys
 import termios
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -14,7 +15,7 @@ from fcntl import ioctl
 
 import pytest
 
-from tests.cli.terminal import Piped, Terminal
+from tests.cli.terminal import COMMAND, Piped, Terminal
 
 Tty = Callable[..., AbstractContextManager[Terminal]]
 DETACH = b"\x1dd"
@@ -187,7 +188,9 @@ def test_who_comes_after_the_end_sees_the_last_lines_and_the_exit_code(
 
 
 def test_an_unknown_session_target_or_key_is_said_plainly(cli: Piped, tty: Tty) -> None:
-    assert cli("attach", "nowhere").code == 5
+    done = cli("attach", "nowhere")
+    assert done.code == 5
+    assert "there is no session 'nowhere'" in done.err
     done = cli("shell", "gpu7")
     assert done.code == 5
     assert "local" in done.err
@@ -196,6 +199,32 @@ def test_an_unknown_session_target_or_key_is_said_plainly(cli: Piped, tty: Tty) 
     done = cli("shell")
     assert done.code == 2
     assert "isn't one" in done.err
+
+
+def test_a_command_that_is_not_there_is_said_with_the_shells_code(tty: Tty) -> None:
+    with tty("shell", "--", "/nonexistent/command") as shell:
+        assert shell.end() == 127
+        assert "no command '/nonexistent/command'" in " ".join(shell.text.split())
+        assert "exit code" not in shell.text
+
+
+def test_a_session_is_not_drawn_in_itself(tty: Tty) -> None:
+    with tty("shell", "--", "bash", "--norc") as shell:
+        shell.press(b'o() { %s -m outlast "$@"; echo code $?; }\r' % sys.executable.encode())
+        shell.press(b"o attach --read-only $OUTLAST_SESSION\r")
+        shell.until("code 6")
+        assert "itself" in shell.text
+        shell.press(b"o shell -- echo another one\r")
+        shell.until("code 0")
+        shell.press(b"exit\r")
+        assert shell.end() == 0
+
+
+def test_a_terminal_that_knows_no_sequences_is_told(cli: Piped, tty: Tty) -> None:
+    session = opened(cli, *CAT)
+    with tty("shell", "--", "env", "TERM=dumb", *COMMAND, "attach", session) as shell:
+        shell.until("TERM is dumb")
+        assert shell.end() == 2
 
 
 def test_close_ends_a_session_and_who_is_attached_is_told(cli: Piped, tty: Tty) -> None:

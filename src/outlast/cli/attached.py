@@ -14,10 +14,12 @@ import click
 from outlast import units
 from outlast.cli import exits, reach
 from outlast.cli.show import say
-from outlast.errors import Invalid, NotFound, OutlastError, Refused
+from outlast.errors import Conflict, Invalid, NotFound, OutlastError, Refused
 from outlast.printable import one_line
+from outlast.run.state import TERMINAL
 
 NO_ESCAPE = "none"
+TOLD_S = 5.0
 
 
 def escape_key(text: str) -> bytes:
@@ -36,6 +38,11 @@ def size() -> tuple[int, int]:
             "a session is drawn on a terminal, and stdin or stdout isn't one",
             hint="outlast shell -d -- COMMAND   (only opens it), or outlast run -- COMMAND",
         )
+    if os.environ.get("TERM") == "dumb":
+        raise Invalid(
+            "a session is drawn by control sequences, and this terminal knows none (TERM is dumb)",
+            hint="outlast transcript SESSION, or TERM=xterm-256color where that is what it is",
+        )
     found = os.get_terminal_size(sys.stdout.fileno())
     return found.columns or 80, found.lines or 24
 
@@ -48,6 +55,7 @@ def sit_at(row: dict[str, Any], *, is_driver: bool, escape: str) -> int:
     from outlast.transport.websocket import WebSocket
 
     key = escape_key(escape)
+    _check_elsewhere(row["id"])
     connection = reach.workspace().connection
     path = f"/api/sessions/{in_path(row['id'])}/terminal"
     size()
@@ -71,10 +79,19 @@ def sit_at(row: dict[str, Any], *, is_driver: bool, escape: str) -> int:
         # The session's last line may not have ended.
         if sys.stderr.isatty() and outcome.how != "hung up":
             click.echo("\r", err=True)
-    return _said(row["id"], outcome, key)
+    return _said(row["id"], outcome)
 
 
-def _said(session: str, outcome: Any, key: bytes) -> int:
+def _check_elsewhere(session: str) -> None:
+    """Drawn in itself, a session would draw what it draws, for ever. Raises Conflict."""
+    if os.environ.get("OUTLAST_SESSION") == session:
+        raise Conflict(
+            f"this terminal is session {session} itself",
+            hint=f"env -u OUTLAST_SESSION outlast attach {session}   (if it no longer is)",
+        )
+
+
+def _said(session: str, outcome: Any) -> int:
     """Tell why it is over; the exit code."""
     if outcome.skipped_bytes:
         skipped = units.size(outcome.skipped_bytes)
@@ -91,19 +108,30 @@ def _said(session: str, outcome: Any, key: bytes) -> int:
 
 def _ended(session: str, ended: Any) -> int:
     """The exit card."""
-    now_ns = time.time_ns()
-    if ended.signal is not None:
-        fate, code = f"killed by signal {ended.signal}", 128 + int(ended.signal)
-    else:
-        code = exits.FAILED if ended.code is None else int(ended.code)
-        fate = "its exit code is unknown" if ended.code is None else f"exit code {code}"
-    if ended.status == "Canceled":
-        fate, code = f"closed ({fate})", exits.CANCELED
-    when = f" at {units.clock(ended.t_ns, now_ns=now_ns)}" if ended.t_ns else ""
+    when = f" at {units.clock(ended.t_ns, now_ns=time.time_ns())}" if ended.t_ns else ""
     is_plain = not ended.message or ended.status == "Completed"
     why = "" if is_plain else f": {one_line(ended.message)}"
-    say(f"session {session} ended{when}, {fate}{why}")
+    if ended.signal is not None:
+        fate, code = f"killed by signal {ended.signal}", 128 + int(ended.signal)
+    elif ended.code is not None:
+        code = int(ended.code)
+        fate = f"exit code {code}"
+    else:  # it never started, or nobody is left who saw its end
+        fate, code = "", _code_of(session)
+    if ended.status == "Canceled":
+        fate, code = f"closed ({fate})" if fate else "closed", exits.CANCELED
+    say(f"session {session} ended{when}{', ' if fate else ''}{fate}{why}")
     return code
+
+
+def _code_of(session: str) -> int:
+    """What its run's end stands for; the server may be about to learn of it."""
+    handle = reach.run(session)
+    version, state = handle.state()
+    until_s = time.monotonic() + TOLD_S
+    while state["status"] not in TERMINAL and time.monotonic() < until_s:
+        version, state = handle.state(version, wait_s=TOLD_S)
+    return exits.of_run(handle.fetch())
 
 
 def _refusal(session: str, reason: str) -> OutlastError:

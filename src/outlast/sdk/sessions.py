@@ -79,7 +79,10 @@ def session(ref: str, *, workspace: Workspace | None = None) -> dict[str, Any]:
             raise NotFound(message, hint="outlast sessions --all")
         return everything[back - 1]
     opened = [row["id"] for row in sessions(workspace=workspace) if ref and row["name"] == ref]
-    found = opened[0] if len(opened) == 1 else workspace.run(ref).id
+    try:
+        found = opened[0] if len(opened) == 1 else workspace.run(ref).id
+    except NotFound:
+        raise NotFound(f"there is no session {ref!r}", hint="outlast sessions --all") from None
     row: dict[str, Any] = workspace.connection.get(f"/api/sessions/{in_path(found)}")
     return row
 
