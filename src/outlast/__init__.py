@@ -7,9 +7,13 @@ names exist; hence Python 3.8 and the standard library.
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
-from typing import Any, Dict
+from typing import TYPE_CHECKING, Any, Dict
+
+if TYPE_CHECKING:
+    from outlast.runtime import Run as Run
 
 __version__ = "0.1.0"
 
@@ -18,7 +22,6 @@ _HOMES: Dict[str, str] = {
     "Run": "outlast.runtime",
     "get_context": "outlast.runtime",
     "start_logging": "outlast.runtime",
-    "run": "outlast.runtime",
     "submit": "outlast.sdk.submit",
     "sweep": "outlast.sweeps.asking",
     "show": "outlast.notebook.show",
@@ -45,7 +48,7 @@ _ROOMS: Dict[str, str] = {
     "models": "outlast.sdk.models",
     "sweeps": "outlast.sweeps",
 }
-__all__ = ["__version__", *_HOMES, *_ROOMS]
+__all__ = ["__version__", "run", *_HOMES, *_ROOMS]
 
 if not os.path.isdir(os.path.join(os.path.dirname(__file__), "sdk")):
     # This is the kit inside a job. An installed Outlast in the job's environment completes it.
@@ -54,12 +57,20 @@ if not os.path.isdir(os.path.join(os.path.dirname(__file__), "sdk")):
         if _other not in __path__ and os.path.isdir(os.path.join(_other, "sdk")):
             __path__.append(_other)
 
+# The folder `run` takes the name when it is first imported: now, so that the function has it after.
+importlib.import_module("outlast.run")
+
+
+def run(name: str = "", *, experiment: str = "default", **options: Any) -> Run:
+    """An interactive run for a `with` block: Completed at its end, Failed by an exception in it."""
+    from outlast.runtime import start_logging
+
+    return start_logging(experiment, name, **options)
+
 
 def __getattr__(name: str) -> Any:
     home = _HOMES.get(name) or _ROOMS.get(name)
     if home is None:
         raise AttributeError(f"module 'outlast' has no attribute {name!r}")
-    import importlib
-
     module = importlib.import_module(home)
     return module if name in _ROOMS else getattr(module, name)

@@ -10,6 +10,6 @@ needs a server. Standard library only, Python 3.8 and newer, safe from threads, 
 
 from __future__ import annotations
 
-from outlast.runtime.current import Run, get_context, run, start_logging
+from outlast.runtime.current import Run, get_context, start_logging
 
-__all__ = ["Run", "get_context", "run", "start_logging"]
+__all__ = ["Run", "get_context", "start_logging"]

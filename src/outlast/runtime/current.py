@@ -343,11 +343,6 @@ def start_logging(
     return _begin(home or interactive.default_home(), experiment=experiment, name=name, **options)
 
 
-def run(name: str = "", *, experiment: str = "default", **options: Any) -> Run:
-    """An interactive run for a `with` block: Completed at its end, Failed by an exception in it."""
-    return start_logging(experiment, name, **options)
-
-
 def _begin(home: str, **options: Any) -> Run:
     global _current
     watcher = interactive.begin(home, parent=os.environ.get("OUTLAST_RUN_ID"), **options)
