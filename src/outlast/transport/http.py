@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
+import weakref
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
@@ -29,6 +30,8 @@ class Line:
     def __init__(self, url: str, connect_timeout_s: float) -> None:
         self._made_for = (os.getpid(), url)
         self._host, self._socket = _connected(url, connect_timeout_s)
+        # Not by __del__: in a cycle of garbage the socket's own would complain before it.
+        self.close = weakref.finalize(self, self._socket.close)
         self._talk = h11.Connection(h11.CLIENT)
 
     def is_usable(self, url: str) -> bool:
@@ -73,13 +76,6 @@ class Line:
         """The answer was read to its end."""
         if self._talk.our_state is h11.DONE and self._talk.their_state is h11.DONE:
             self._talk.start_next_cycle()
-
-    def close(self) -> None:
-        self._socket.close()
-
-    def __del__(self) -> None:
-        if "_socket" in self.__dict__:
-            self.close()
 
 
 class Answer:
