@@ -122,12 +122,13 @@ def test_exec_is_as_python_would_be(scripts: Scripts) -> None:
     assert done.out.strip() == expected
 
 
-def test_exec_shows_the_traceback_of_what_the_script_raises(scripts: Scripts) -> None:
-    path = scripts.write("script.py", "open('missing.txt')\n")
+@pytest.mark.parametrize("text", ["def read():\n    open('missing.txt')\nread()\n", "x = (\n"])
+def test_exec_shows_the_traceback_that_python_shows(scripts: Scripts, text: str) -> None:
+    path = scripts.write("script.py", text)
     done = scripts.run(path)
-    assert done.code == 1
-    assert 'script.py", line 1' in done.err
-    assert "FileNotFoundError" in done.err
+    plain = subprocess.run([sys.executable, path], cwd=scripts.folder, capture_output=True)
+    assert done.code == plain.returncode == 1
+    assert done.err == plain.stderr.decode()
 
 
 def test_exec_without_the_script_says_so(scripts: Scripts) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from types import ModuleType
-from typing import Sequence
+from types import ModuleType, TracebackType
+from typing import Optional, Sequence, Type
 
 from outlast.azureml import hook
 
@@ -26,6 +26,22 @@ def run_script(path: str, arguments: Sequence[str]) -> None:
     if not getattr(sys.flags, "safe_path", False) and not sys.flags.isolated:
         sys.path[0] = os.path.dirname(os.path.realpath(path))
     main = ModuleType("__main__")
-    vars(main).update(__file__=path, __builtins__=__builtins__)
+    file_path = os.path.abspath(path)
+    vars(main).update(__file__=file_path, __builtins__=__builtins__)
     sys.modules["__main__"] = main
-    exec(compile(source, path, "exec", dont_inherit=True), vars(main))
+    _begin_tracebacks_in(file_path)
+    exec(compile(source, file_path, "exec", dont_inherit=True), vars(main))
+
+
+def _begin_tracebacks_in(path: str) -> None:
+    """What stood on the stack before the script is nothing that its author knows."""
+    show = sys.excepthook
+
+    def show_own(
+        kind: Type[BaseException], error: BaseException, trace: Optional[TracebackType]
+    ) -> None:
+        while trace is not None and trace.tb_frame.f_code.co_filename != path:
+            trace = trace.tb_next
+        show(kind, error.with_traceback(trace), trace)
+
+    sys.excepthook = show_own
