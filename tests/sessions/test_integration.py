@@ -29,14 +29,15 @@ STARTUP = {
 class Shell:
     """A shell on a PTY, started as a session starts it."""
 
-    def __init__(self, kind: str, home: Path, *, is_login: bool = False) -> None:
+    def __init__(self, kind: str, home: Path, *, is_login: bool = False, more: str = "") -> None:
+        """`more` is added to the shell's own startup file."""
         program = shutil.which(kind)
         if program is None:
             pytest.skip(f"{kind} is not installed: its integration is untested here")
-        for name, text in STARTUP[kind].items():
+        for number, (name, text) in enumerate(STARTUP[kind].items()):
             path = home / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            path.write_text(text if number else text + more)
         environ = {"HOME": str(home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
         _, launch = plan(Asked((program,), environ, str(home), is_login=is_login))
         self.pid, self.fd = pty.fork()
@@ -118,6 +119,23 @@ def test_the_users_own_startup_files_count(kind: str, is_login: bool, tmp_path: 
     assert f"<rc-{'in' if is_login else ''}>".encode() in shell.out
     shell('echo "<$ZDOTDIR$OUTLAST_SHELL_LOGIN$OUTLAST_ZDOTDIR>"')
     assert b"<>" in shell.out
+    shell.close()
+
+
+STRICT = {
+    "bash": "set -u -o pipefail\nPROMPT_COMMAND='echo -n mine; false'\nreadonly PS1\n",
+    "zsh": "setopt nounset ksh_arrays sh_word_split\nprecmd() { print -n mine; false }\n",
+    "fish": "function fish_prompt; echo -n 'mine> '; false; end\n",
+}
+
+
+@shells
+def test_strict_startup_files_harm_nothing(kind: str, tmp_path: Path) -> None:
+    shell = Shell(kind, tmp_path, more=STRICT[kind])
+    assert told(shell("sh -c 'exit 3'")) == ("sh -c 'exit 3'", "3")
+    assert told(shell("true")) == ("true", "0")
+    assert b"mine" in shell.out
+    assert b"readonly" not in shell.out
     shell.close()
 
 

@@ -115,8 +115,10 @@ if [[ $- == *i* && -z ${__outlast_is_here-} ]] &&
     # The last of PROMPT_COMMAND: themes that set PS1 anew have done so.
     __outlast_prompt() {
         local code=$?
-        [[ ${PS1-} == *'\e]133;B\a'* ]] || PS1="${PS1-}"'\[\e]133;B\a\]'
         [[ ${PS0-} == *__outlast_before_command* ]] || PS0="${PS0-}"'$(__outlast_before_command)'
+        # A prompt that its owner made readonly stays as it is.
+        [[ ${PS1-} == *'\e]133;B\a'* || ${PS1+${PS1@a}} == *r* ]] ||
+            PS1="${PS1-}"'\[\e]133;B\a\]'
         return "$code"
     }
 
