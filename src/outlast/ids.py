@@ -17,6 +17,8 @@ RUN_ID_CHARS = 10
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
+# People name datasets in words, as "diabetes dataset".
+_DATASET = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._-]{0,253}[A-Za-z0-9._-])?")
 _ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 LATEST = "latest"  # of a model's versions; no alias can take its place
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -51,6 +53,21 @@ def check_name(field: str, value: object, *, max_chars: int = 255) -> str:
         raise Invalid.field(field, value, f"use at most {max_chars} characters")
     if _CONTROL.search(value):
         raise Invalid.field(field, value, "remove control or direction characters")
+    return value
+
+
+def check_dataset_name(value: object) -> str:
+    """Return `value` if it may name a dataset: as a model's name, with blanks inside.
+
+    Raises Invalid otherwise.
+    """
+    if not isinstance(value, str) or not _DATASET.fullmatch(value):
+        raise Invalid.field(
+            "name",
+            value,
+            "use 1 to 255 letters, digits, '.', '_', '-' or blanks, beginning with one of the "
+            "first two and not ending in a blank",
+        )
     return value
 
 

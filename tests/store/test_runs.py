@@ -233,6 +233,18 @@ def test_tags_and_name_are_set_and_removed(database: Database, tmp_path: Path) -
     assert ids(database, where="tags.old") == []
 
 
+def test_a_property_is_set_once_also_later(database: Database, tmp_path: Path) -> None:
+    make(database, tmp_path, "a", properties={"old": "1"})
+    for _ in range(2):  # the same value again is no change
+        with database.write() as connection:
+            runs.update(connection, "a", properties={"author": "me", "old": "1"})
+    with pytest.raises(Conflict, match="'author'"), database.write() as connection:
+        runs.update(connection, "a", tags={"new": "x"}, properties={"author": "you"})
+    with database.read() as connection:
+        found = runs.full(connection, "a")
+    assert (found.properties, found.row["tags"]) == ({"old": "1", "author": "me"}, {})
+
+
 def test_a_wrong_tag_changes_nothing(database: Database, tmp_path: Path) -> None:
     make(database, tmp_path, "a")
     with pytest.raises(Invalid), database.write() as connection:

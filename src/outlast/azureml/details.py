@@ -70,16 +70,29 @@ def definition(spec: Mapping[str, Any]) -> Dict[str, Any]:
     command = list(spec.get("command", ()))
     own = spec.get("properties", {})
     is_script = "azureml.script" in own
-    return {
-        "script": own.get("azureml.script"),
-        "command": "" if is_script else " ".join(command),
-        "arguments": command[2:] if is_script else [],
-        "target": own.get("azureml.target", "local"),
-        "environment": dict(spec.get("environment") or {}),
-        "environmentVariables": dict(spec.get("variables") or {}),
-        "maxRunDurationSeconds": int(spec.get("limits", {}).get("max_run_duration_s", 0)) or None,
-        "nodeCount": 1,
-    }
+    return _Definition(
+        {
+            "script": own.get("azureml.script"),
+            "command": "" if is_script else " ".join(command),
+            "arguments": command[2:] if is_script else [],
+            "target": own.get("azureml.target", "local"),
+            "environment": dict(spec.get("environment") or {}),
+            "environmentVariables": dict(spec.get("variables") or {}),
+            "maxRunDurationSeconds": int(spec.get("limits", {}).get("max_run_duration_s", 0))
+            or None,
+            "nodeCount": int((spec.get("distributed") or {}).get("nodes", 1)),
+        }
+    )
+
+
+class _Definition(Dict[str, Any]):
+    """Older scripts ask for "Arguments" and the like: the key as it was called then."""
+
+    def __missing__(self, key: str) -> Any:
+        name = key[:1].lower() + key[1:]
+        if name == key or name not in self:
+            raise KeyError(key)
+        return self[name]
 
 
 def own_properties(spec: Mapping[str, Any]) -> Dict[str, str]:

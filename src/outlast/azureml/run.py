@@ -303,7 +303,10 @@ class Run(LoggingCalls, FileCalls, Portal):
             if key in already and already[key] != str(value):
                 raise UserErrorException(f"property {key!r} is {already[key]!r} and can't change")
         with translated():
-            self._writer().set_properties(properties)
+            if self._native is not None and self._is_inside:
+                self._native.set_properties(properties)
+            else:
+                self._patch(properties={str(key): str(value) for key, value in properties.items()})
 
     # --- runs below it ---
 

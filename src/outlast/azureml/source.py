@@ -110,7 +110,7 @@ class RunSource:
         return reach.home_of(RunFolder(self._native.folder)) if self._native else self._home
 
     def _patch(self, **change: Any) -> None:
-        """Change the run's tags or name on the server."""
+        """Change the run's tags, properties or name on the server."""
         from urllib.parse import quote
 
         handle = self._handle()

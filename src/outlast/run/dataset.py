@@ -16,7 +16,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tup
 from urllib.parse import urlsplit
 
 from outlast.errors import Invalid
-from outlast.ids import check_model_name
+from outlast.ids import check_dataset_name
 from outlast.run.texts import text_of, texts_of
 
 KINDS = ("file", "tabular")
@@ -190,7 +190,7 @@ def deliveries(field: str, value: Any) -> Dict[str, Delivery]:
         register = data.get("register") or {}
         _check_fields(f"{where}.register", register, _OF_REGISTRATION)
         if register:
-            check_model_name(register.get("name"))
+            check_dataset_name(register.get("name"))
         found[name] = Delivery(
             data["folder"], root, data["target"], text_of(where, data.get("datastore", "")),
             texts_of(f"{where}.globs", data.get("globs", ())),

@@ -15,7 +15,7 @@ from typing import Any
 
 from outlast.data import content, files
 from outlast.errors import Invalid, NotFound
-from outlast.ids import LATEST, check_model_name
+from outlast.ids import LATEST, check_dataset_name
 from outlast.run.dataset import Definition, Delivery, Input, Source, described, of_paths
 from outlast.sdk import numbered
 from outlast.sdk.workspace import Workspace
@@ -124,7 +124,7 @@ class Dataset:
         here = workspace or self._workspace or Workspace()
         facts = Dataset(self.definition, None, here).facts()
         asked = {
-            "name": check_model_name(name),
+            "name": check_dataset_name(name),
             "definition": self.definition.to_dict(),
             "description": description,
             "tags": dict(tags or {}),

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from outlast.errors import Conflict, Invalid, NotFound
-from outlast.ids import LATEST, check_model_name
+from outlast.ids import LATEST, check_dataset_name
 from outlast.run.dataset import Definition
 from outlast.store import audit, numbered
 from outlast.store.numbered import Labels, Shelf, Tags, as_json, check_texts
@@ -64,7 +64,7 @@ def register(connection: Connection, new: New, now_ns: int) -> Version:
     Without `is_new_version`, the newest version when it has the same definition, and Conflict when
     it has another. Raises Invalid.
     """
-    check_model_name(new.name)
+    check_dataset_name(new.name)
     check_texts(new.tags, new.description)
     if new.digest and (
         len(new.digest) != _DIGEST_CHARS or set(new.digest) - set("0123456789abcdef")

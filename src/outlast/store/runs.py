@@ -468,11 +468,13 @@ def update(
     *,
     tags: Mapping[str, str | None] | None = None,
     removed_tags: Iterable[str] = (),
+    properties: Mapping[str, str] | None = None,
     name: str | None = None,
 ) -> dict[str, Any]:
-    """Set tags (a null value is a tag without one) or the name; returns the row.
+    """Set tags (a null value is a tag without one), properties or the name; returns the row.
 
-    Raises NotFound, or Invalid for a name that isn't allowed; nothing was changed then.
+    Raises NotFound, Invalid for a name that isn't allowed, or Conflict for a property that has
+    another value; nothing was changed then.
     """
     query = sa.select(runs.c.key, runs.c.name, runs.c.summary).where(runs.c.id == run_id)
     found = connection.execute(query.with_for_update()).first()
@@ -485,6 +487,7 @@ def update(
         if value:
             check_name(f"tags.{tag}", value, max_chars=10_000)
     known = summary.decode(found.summary)
+    _set_once(known, run_id, properties or {})
     known.tags.update(tags or {})
     for tag in removed_tags:
         known.tags.pop(tag, None)
@@ -504,6 +507,16 @@ def update(
         )
     )
     return row(connection, run_id)
+
+
+def _set_once(known: summary.Summary, run_id: str, properties: Mapping[str, str]) -> None:
+    for name, value in properties.items():
+        check_name("property", name)
+        if value:
+            check_name(f"properties.{name}", value, max_chars=10_000)
+        kept = known.properties.setdefault(name, value)
+        if kept != value:
+            raise Conflict(f"property {name!r} of run {run_id} is {kept!r:.80}: it is set once")
 
 
 def delete(database: Database, run_id: str) -> None:

@@ -73,10 +73,11 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Change(msgspec.Struct, forbid_unknown_fields=True):
-    """What to change; a tag set to null is a tag without a value."""
+    """What to change; a tag set to null is a tag without a value, a property is set once."""
 
     tags: dict[str, str | None] | UnsetType = UNSET
     removed_tags: list[str] = []
+    properties: dict[str, str] = {}
     name: str | UnsetType = UNSET
 
 
@@ -119,18 +120,24 @@ async def get_run(call: Call) -> Response:
 
 
 async def change_run(call: Call) -> Response:
-    """Set or remove tags, or set the name."""
+    """Set or remove tags, set properties that aren't set yet, or the name."""
     change = await call.body_as(Change)
     tags = {} if change.tags is UNSET else change.tags
-    if len(tags) > MAX_TAGS:
-        raise Invalid.field("tags", len(tags), f"set at most {MAX_TAGS} at once")
+    for field, given in (("tags", tags), ("properties", change.properties)):
+        if len(given) > MAX_TAGS:
+            raise Invalid.field(field, len(given), f"set at most {MAX_TAGS} at once")
     name = None if change.name is UNSET else change.name
     parts, run_id = call.parts, call.run_id
 
     def write() -> dict[str, Any]:
         return parts.database.transact(
             lambda connection: runs.update(
-                connection, run_id, tags=tags, removed_tags=change.removed_tags, name=name
+                connection,
+                run_id,
+                tags=tags,
+                removed_tags=change.removed_tags,
+                properties=change.properties,
+                name=name,
             )
         )
 

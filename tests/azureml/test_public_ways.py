@@ -1,0 +1,57 @@
+"""Ways of public scripts and notebooks that differ from what one would write anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from outlast.azureml.dataset import Dataset
+from outlast.azureml.exceptions import UserErrorException
+from outlast.azureml.experiment import Experiment
+from outlast.azureml.run import Run
+from outlast.azureml.script_config import ScriptRunConfig
+
+
+def submitted(experiment: Experiment, script: str, **options: Any) -> Run:
+    Path("train.py").write_text(script)
+    return experiment.submit(ScriptRunConfig(".", "train.py", **options))
+
+
+def test_properties_are_added_to_a_run_that_is_over_once_each(experiment: Experiment) -> None:
+    run = submitted(experiment, "print('done')")
+    run.wait_for_completion()
+    run.add_properties({"author": "me"})
+    run.add_properties({"author": "me"})
+    with pytest.raises(UserErrorException, match="'author' is 'me' and can't change"):
+        run.add_properties({"author": "you"})
+    assert run.get_properties()["author"] == "me"
+    assert [one.id for one in experiment.get_runs(properties={"author": "me"})] == [run.id]
+
+
+def test_arguments_of_a_run_are_found_by_their_older_key_too(experiment: Experiment) -> None:
+    run = submitted(experiment, "print('done')", arguments=["--lr", 0.5])
+    run.wait_for_completion()
+    told = run.get_details()["runDefinition"]
+    assert told["arguments"] == told["Arguments"] == ["--lr", "0.5"]
+    assert "Arguments" not in told
+    with pytest.raises(KeyError, match="Argument'"):
+        told["Argument"]
+
+
+def test_a_dataset_may_be_named_in_words(experiment: Experiment) -> None:
+    Path("data.csv").write_text("a\n1\n")
+    made = Dataset.Tabular.from_delimited_files("data.csv")
+    ws = experiment.workspace
+    made.register(ws, "diabetes dataset", create_new_version=True)
+    found = ws.datasets.get("diabetes dataset")
+    assert found.to_pandas_dataframe().a.tolist() == [1]
+    script = "from azureml.core import Run\n"
+    script += "print(len(Run.get_context().input_datasets['table'].to_pandas_dataframe()))"
+    run = submitted(experiment, script, arguments=[found.as_named_input("table")])
+    run.wait_for_completion()
+    assert run.properties["input.table"].startswith("diabetes dataset:1 sha256:")
+    for wrong in (" a", "a ", "a/b", ""):
+        with pytest.raises(UserErrorException, match="or blanks"):
+            made.register(ws, wrong)
