@@ -7,7 +7,6 @@ names exist; hence Python 3.8 and the standard library.
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from typing import TYPE_CHECKING, Any, Dict
@@ -58,7 +57,7 @@ if not os.path.isdir(os.path.join(os.path.dirname(__file__), "sdk")):
             __path__.append(_other)
 
 # The folder `run` takes the name when it is first imported: now, so that the function has it after.
-importlib.import_module("outlast.run")
+__import__("outlast.run")
 
 
 def run(name: str = "", *, experiment: str = "default", **options: Any) -> Run:
@@ -72,5 +71,7 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name) or _ROOMS.get(name)
     if home is None:
         raise AttributeError(f"module 'outlast' has no attribute {name!r}")
+    import importlib  # here: nobody else needs it at the start
+
     module = importlib.import_module(home)
     return module if name in _ROOMS else getattr(module, name)
