@@ -22,7 +22,7 @@ def test_a_dataset_from_its_files_to_its_deletion(cli: Piped, tmp_path: Path) ->
         "--description",
         "text",
     ]
-    assert cli(*words).out == "registered digits:1, 1 files, 4 bytes\n"
+    assert cli(*words).out == "registered digits:1, 1 file, 4 bytes\n"
     table = ["datasets", "register", "digits", f"{data}/*.csv", "--format", "delimited", "-q"]
     assert cli(*table).out == "digits:2\n"
     listed = cli("datasets", "ls").out.splitlines()

@@ -1,4 +1,4 @@
-"""Options that several verbs share, and their values: durations, sizes, NAME=VALUE pairs."""
+"""Options and forms that several verbs share; values: durations, sizes, NAME=VALUE pairs."""
 
 from __future__ import annotations
 
@@ -15,15 +15,21 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Duration(click.ParamType[float]):
-    """Seconds from "90s", "2h30m"."""
+    """Seconds from "90s", "2h30m"; not fewer than `least_s`."""
 
     name = "duration"
 
+    def __init__(self, least_s: float = 0.0) -> None:
+        self.least_s = least_s
+
     def convert(self, value: Any, param: click.Parameter | None, context: Any) -> float:
         try:
-            return units.parse_duration(_field(param), value) if isinstance(value, str) else value
+            found = units.parse_duration(_field(param), value) if isinstance(value, str) else value
         except Invalid as error:
             self.fail(f"{value!r}: {error.facts.get('remedy', error.message)}", param, context)
+        if found < self.least_s:
+            self.fail(f"{value!r}: give {units.duration(self.least_s)} or more", param, context)
+        return found
 
 
 class Size(click.ParamType[int]):
@@ -91,7 +97,7 @@ def listing(function: Function) -> Function:
     """The options of every list."""
     for option in reversed(
         (
-            click.option("--json", "as_json", is_flag=True, help="JSON, one document."),
+            click.option("--json", "as_json", is_flag=True, help="As JSON, one document."),
             click.option("-q", "--quiet", is_flag=True, help="Ids only, one a line."),
             click.option(
                 "-n",
@@ -99,20 +105,45 @@ def listing(function: Function) -> Function:
                 type=click.IntRange(1),
                 default=20,
                 show_default=True,
+                metavar="N",
                 help="At most so many.",
             ),
             click.option("--since", type=Duration(), help="Only of the last DURATION, as 2h."),
-            click.option("--status", help="Only with this status, as Failed; several by commas."),
-            click.option("-e", "--experiment", help="Only of this experiment."),
-            click.option("--kind", help="Only of this kind; session, tunnel and all show more."),
-            click.option("--where", help='Only where this holds, as "metrics.loss < 0.1".'),
             click.option(
-                "--sort", help="By created, metrics.NAME, tags.NAME or duration; - reverses."
+                "--status",
+                metavar="STATUS",
+                help="Only with this status, as Failed; several by commas.",
+            ),
+            click.option("-e", "--experiment", metavar="NAME", help="Only of this experiment."),
+            click.option(
+                "--kind",
+                metavar="KIND",
+                help="Only of this kind; session, tunnel and all show more.",
+            ),
+            click.option(
+                "--where",
+                metavar="CONDITION",
+                help='Only where this holds, as "metrics.loss < 0.1".',
+            ),
+            click.option(
+                "--sort",
+                metavar="KEY",
+                help="By created, duration, metrics.NAME, tags.NAME, …; - reverses.",
             ),
         )
     ):
         function = option(function)
     return function
+
+
+class Deeds(click.Group):
+    """A verb with verbs of its own, each told in full: click cuts what is longer than a line."""
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        told = {name: deed.help or "" for name, deed in self.commands.items()}
+        rows = [(name, " ".join(told[name].split("\n\n")[0].split())) for name in sorted(told)]
+        with formatter.section("Verbs"):
+            formatter.write_dl(rows)
 
 
 class AskingCommand(click.Command):
@@ -150,47 +181,72 @@ def asking(function: Function) -> Function:
 
 
 _ASKING: Sequence[Callable[[Any], Any]] = (
-    click.option("--name", default="", help="A name for the run."),
-    click.option("-e", "--experiment", default="default", help="Its experiment [default]."),
-    click.option("--output", "outputs", multiple=True, metavar="PATH", help="Must be produced."),
+    click.option("--name", default="", help="A name, by which it is found as well."),
+    click.option("-e", "--experiment", default="default", help="What it belongs to [default]."),
+    click.option(
+        "--output", "outputs", multiple=True, metavar="PATH",
+        help="A file or folder that must be produced; may be repeated.",
+    ),
     click.option(
         "--check", "checks", multiple=True, metavar="CMD",
         help="CMD must exit 0 when the run ends; for the --output before it.",
     ),
-    click.option("--cpus", type=float, help="CPUs to wait for [1]."),
-    click.option("--memory", type=Size(), help="Memory to wait for, as 4GB."),
-    click.option("--gpus", type=int, help="GPUs to wait for."),
+    click.option("--cpus", type=float, metavar="N", help="CPUs to wait for [1]."),
+    click.option("--memory", type=Size(), help="Memory to wait for, as 4GB [0]."),
+    click.option("--gpus", type=int, metavar="N", help="GPUs to wait for [0]."),
     click.option("--compute", default="", metavar="NAME", help="Wait for a node of this target."),
-    click.option("--nodes", type=click.IntRange(1), help="Start it on so many nodes, as ranks."),
-    click.option("--processes", type=click.IntRange(1), help="Ranks on each node."),
+    click.option(
+        "--nodes", type=click.IntRange(1), metavar="N",
+        help="Start it as ranks, on so many nodes [1].",
+    ),
+    click.option(
+        "--processes", type=click.IntRange(1), metavar="N", help="Start so many ranks a node [1]."
+    ),
     click.option(
         "--ranks", type=click.Choice(["torch", "mpi", "tensorflow"]),
         help="Which variables tell a rank who it is [torch].",
     ),
-    click.option("--memory-limit", type=Size(), help="End it when it uses more than this."),
-    click.option("--max-time", type=Duration(), help="End it after this time [30d]."),
-    click.option("--grace", type=Duration(), help="Between TERM and KILL [10s]."),
-    click.option("--retries", type=int, default=0, help="Try again so often."),
-    click.option("--retry-on", multiple=True, type=click.Choice(["lost", "failed"]), help="When."),
-    click.option("--retry-exit-code", "retry_codes", multiple=True, type=int, help="Or these."),
+    click.option("--memory-limit", type=Size(), help="End it when it uses more memory."),
+    click.option("--max-time", type=Duration(), help="End it when it runs longer [30d]."),
+    click.option("--grace", type=Duration(), help="Time between TERM and KILL [10s]."),
+    click.option("--retries", type=int, default=0, metavar="N", help="Try again so often [0]."),
+    click.option(
+        "--retry-on", multiple=True, type=click.Choice(["lost", "failed"]),
+        help="What is tried again; may be repeated [lost].",
+    ),
+    click.option(
+        "--retry-exit-code", "retry_codes", multiple=True, type=int, metavar="CODE",
+        help="Try again after this exit code; may be repeated.",
+    ),
     click.option(
         "--leftovers", type=click.Choice(["wait", "terminate", "fail"]),
-        help="Processes that outlive the command [wait].",
+        help="What becomes of processes that outlive the command [wait].",
     ),
     click.option("--leftovers-wait", type=Duration(), help="Wait for them at most this long [5m]."),
     click.option(
         "--on-logged-error", type=click.Choice(["ignore", "warn", "fail"]),
-        help="Exit code 0, but errors in the output [warn].",
+        help="When the exit code is 0, but the output has errors [warn].",
     ),
-    click.option("--after", multiple=True, metavar="RUN", help="Start when RUN is Completed."),
-    click.option("--tag", "tags", multiple=True, type=Pair(), metavar="N=V", help="A tag."),
-    click.option("--param", "params", multiple=True, type=Pair(), metavar="N=V", help="Parameter."),
+    click.option(
+        "--after", multiple=True, metavar="RUN",
+        help="Start when RUN is Completed; may be repeated.",
+    ),
+    click.option(
+        "--tag", "tags", multiple=True, type=Pair(), metavar="N=V", help="A tag; may be repeated."
+    ),
+    click.option(
+        "--param", "params", multiple=True, type=Pair(), metavar="N=V",
+        help="A parameter; may be repeated.",
+    ),
     click.option(
         "--env", "settings", multiple=True, type=Setting(), metavar="N=V|FILE|NAME",
-        help="A variable; or the environment to run in: requirements.txt, environment.yml, "
-        "pyproject.toml, a Python or venv, or a saved NAME.",
+        help="A variable (may be repeated); or the environment to run in: requirements.txt, "
+        "environment.yml, pyproject.toml, a Python or venv, or a saved NAME.",
     ),
-    click.option("--cwd", default=".", metavar="FOLDER", help="Folder to run in [here]."),
+    click.option(
+        "--cwd", default=".", metavar="FOLDER",
+        help="The folder to run in, or to take the snapshot of [here].",
+    ),
 )  # fmt: skip
 
 

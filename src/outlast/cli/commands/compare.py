@@ -24,9 +24,13 @@ LEAST_COLUMNS = 16  # of such a text
 @click.command()
 @click.argument("runs", nargs=-1, required=True)
 @click.option("--all", "shows_all", is_flag=True, help="Also what is the same.")
-@click.option("--json", "as_json", is_flag=True, help="JSON.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def command(runs: tuple[str, ...], shows_all: bool, as_json: bool) -> None:
-    """Compare RUNS: parameters, command, code, environment and results that differ."""
+    """Compare RUNS: parameters, command, code, environment and results that differ.
+
+    \b
+    outlast compare @-2 @last
+    """
     if len(runs) < 2:
         raise click.UsageError("name two runs or more, as: outlast compare @last @-2")
     facts = [reach.run(run).fetch() for run in runs]

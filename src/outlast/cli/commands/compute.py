@@ -8,16 +8,21 @@ import click
 
 from outlast import units
 from outlast.cli import reach, show
-from outlast.cli.options import Duration, Size
+from outlast.cli.options import Deeds, Duration, Size
 
 
-@click.group()
+@click.group(cls=Deeds)
 def command() -> None:
-    """Shares of this machine, by name: pools for runs, instances for terminals."""
+    """Shares of this machine, by name: pools for runs, instances for terminals.
+
+    \b
+    outlast compute create small --nodes 2 --cpus 1
+    outlast submit --compute small -- python train.py
+    """
 
 
 @command.command("ls")
-@click.option("--json", "as_json", is_flag=True, help="JSON.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def ls(as_json: bool) -> None:
     """List the compute targets: their nodes, how many are busy, how many runs wait."""
     found = reach.workspace().connection.get("/api/compute")
@@ -45,7 +50,7 @@ def _amounts(node: dict[str, Any]) -> str:
 
 @command.command("show")
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="JSON.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def show_one(name: str, as_json: bool) -> None:
     """Show NAME: what a node of it has, the runs on it, those that wait for it."""
     from outlast.sdk import compute
@@ -129,7 +134,7 @@ def rm(name: str) -> None:
 
 
 @command.command("sizes")
-@click.option("--json", "as_json", is_flag=True, help="JSON.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def list_sizes(as_json: bool) -> None:
     """List the sizes that have a name, with what a node of each has."""
     from outlast.sdk import compute

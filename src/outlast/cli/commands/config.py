@@ -5,16 +5,21 @@ from __future__ import annotations
 import click
 
 from outlast.cli import show
+from outlast.cli.options import Deeds
 
 
-@click.group()
+@click.group(cls=Deeds)
 def command() -> None:
-    """The settings of this workspace."""
+    """The settings of this workspace.
+
+    \b
+    outlast config show --sources
+    """
 
 
 @command.command("show")
 @click.option("--sources", is_flag=True, help="Where each value comes from.")
-@click.option("--json", "as_json", is_flag=True, help="JSON.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def show_(sources: bool, as_json: bool) -> None:
     """Show every setting."""
     from outlast import config

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from outlast import units
 from outlast.cli import reach, show
-from outlast.cli.options import NameVersion, Numbered, Pair
+from outlast.cli.options import Deeds, NameVersion, Numbered, Pair
 
 if TYPE_CHECKING:
     from outlast.sdk.datasets import Dataset
@@ -17,11 +18,16 @@ NONE = "no datasets   try: outlast datasets register NAME PATH"
 FORMATS = ("delimited", "parquet", "json_lines")
 
 
-@click.group()
+@click.group(cls=Deeds)
 def command() -> None:
     """Datasets: where data lie and how they are read, as versions by name.
 
     DATASET is NAME (its newest version) or NAME:3.
+
+    \b
+    outlast datasets register digits data/digits
+    outlast datasets register sales "data/sales-*.csv" --format delimited
+    outlast datasets show sales
     """
 
 
@@ -33,7 +39,7 @@ def _found(dataset: tuple[str, str]) -> Dataset:
 
 @command.command("ls")
 @click.argument("name", default="")
-@click.option("--json", "as_json", is_flag=True, help="JSON, one document.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, one document.")
 @click.option("-q", "--quiet", is_flag=True, help="NAME:VERSION only, one a line.")
 def ls(name: str, as_json: bool, quiet: bool) -> None:
     """List all datasets by their newest version, or every version of NAME."""
@@ -71,9 +77,13 @@ def ls(name: str, as_json: bool, quiet: bool) -> None:
         click.echo(show.table(headings, cells, gives_way=(5, 6)))
 
 
+def _amount(row: Mapping[str, Any]) -> str:
+    return f"{units.count(row['files'], 'file')}, {units.size(row['size_bytes'])}"
+
+
 @command.command("show")
 @click.argument("dataset", type=NameVersion())
-@click.option("--json", "as_json", is_flag=True, help="JSON.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def show_one(dataset: tuple[str, str], as_json: bool) -> None:
     """Show DATASET: where it lies, and whether it has changed since it was registered."""
     from outlast.errors import OutlastError
@@ -93,7 +103,7 @@ def show_one(dataset: tuple[str, str], as_json: bool) -> None:
         "kind": " ".join(filter(None, (found.kind, found.definition.format))),
         "description": found.description,
         "place": described(found.definition, 20),
-        "content": f"{row['files']} files, {units.size(row['size_bytes'])}, {row['digest'][:12]}",
+        "content": f"{_amount(row)}, {row['digest'][:12]}",
         "now": state,
         "made by": f"run {row['run']}" if row["run"] else row["created_by"],
         "age": show.age(row["created_ns"]),
@@ -131,7 +141,7 @@ def register(
     table = {"format": form, **options} if form else None
     made = datasets.tabular(places, **table) if table else datasets.file(places)
     made = made.register(name, description=description, tags=dict(tags), workspace=workspace)
-    size = f"{made.row['files']} files, {units.size(made.row['size_bytes'])}"
+    size = _amount(made.row)
     click.echo(made.reference if quiet else f"registered {made.reference}, {size}")
 
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import click
 
 from outlast.cli import reach, show
+from outlast.cli.options import Deeds
 
 
-@click.group()
+@click.group(cls=Deeds)
 def command() -> None:
-    """Datastores: named folders or URLs in which datasets lie."""
+    """Datastores: named folders or URLs in which datasets lie.
+
+    \b
+    outlast datastores add scans /data/scans --default
+    """
 
 
 @command.command("ls")
-@click.option("--json", "as_json", is_flag=True, help="JSON, one document.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, one document.")
 @click.option("-q", "--quiet", is_flag=True, help="Names only, one a line.")
 def ls(as_json: bool, quiet: bool) -> None:
     """List the datastores; the default one has a star."""
@@ -31,7 +36,7 @@ def ls(as_json: bool, quiet: bool) -> None:
 
 @command.command("show")
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="JSON.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def show_one(name: str, as_json: bool) -> None:
     """Show one datastore."""
     from outlast.sdk import datastores

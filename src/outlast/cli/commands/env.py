@@ -10,17 +10,22 @@ import click
 
 from outlast import units
 from outlast.cli import reach, show
-from outlast.cli.options import Duration
+from outlast.cli.options import Deeds, Duration
 from outlast.errors import Invalid
 
 
-@click.group()
+@click.group(cls=Deeds)
 def command() -> None:
-    """What runs are started in: built once, kept by what is in them."""
+    """What runs are started in: built once, kept by what is in them.
+
+    \b
+    outlast env build environment.yml --name digits
+    outlast submit --env digits -- python train.py
+    """
 
 
 @command.command("ls")
-@click.option("--json", "as_json", is_flag=True, help="JSON.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def ls(as_json: bool) -> None:
     """List what is built, the last used first, and what is saved under a name."""
     found = reach.workspace().connection.get("/api/environments")
@@ -46,7 +51,7 @@ def _row(item: dict[str, Any]) -> list[str]:
 
 @command.command("show")
 @click.argument("environment")
-@click.option("--json", "as_json", is_flag=True, help="JSON.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def show_one(environment: str, as_json: bool) -> None:
     """Show what is in ENVIRONMENT (a key's start, or a name), and how it was built."""
     from outlast.transport.connection import in_path
@@ -108,7 +113,7 @@ def save(name: str, file: str) -> None:
 @command.command("prune")
 @click.option("--dry-run", is_flag=True, help="Say what would be removed; remove nothing.")
 @click.option(
-    "--older-than", type=Duration(), default="30d", show_default=True,
+    "--older-than", type=Duration(least_s=3600), default="30d", show_default=True,
     help="Only what wasn't used for so long; 1h at least.",
 )  # fmt: skip
 def prune(dry_run: bool, older_than: float) -> None:

@@ -11,7 +11,12 @@ from outlast.cli import follow, reach
 @click.argument("run", default="@last")
 @click.option("-f", "--follow", "is_followed", is_flag=True, help="Go on until the run is over.")
 @click.option(
-    "--from", "start", type=click.IntRange(min=0), default=0, help="Begin at this byte offset."
+    "--from",
+    "start",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="OFFSET",
+    help="Begin at this byte.",
 )
 @click.option(
     "-n",
@@ -25,7 +30,12 @@ from outlast.cli import follow, reach
 def command(
     run: str, is_followed: bool, start: int, tail: int | None, raw: bool, environment: bool
 ) -> None:
-    """Show what RUN printed (stdout and stderr, in order). Ctrl-C leaves the run alone."""
+    """Show what RUN printed (stdout and stderr, in order). Ctrl-C leaves the run alone.
+
+    \b
+    outlast logs -f @last          go on until it is over
+    outlast logs -n 20 4aav7c      the last lines of one; its id may be cut
+    """
     handle = reach.run(run)
     journal = "environment" if environment else "output"
     if tail is not None:

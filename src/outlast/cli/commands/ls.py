@@ -32,7 +32,8 @@ def command(as_json: bool, quiet: bool, watch: bool, since: float | None, **filt
 
     \b
     outlast ls --status Failed --since 2h
-    outlast ls --where "metrics.loss < 0.1 and tags.team = 'vision'" --sort metrics.loss
+    outlast ls --where "metrics.loss < 0.1 and tags.team = 'vision'"
+    outlast ls --sort metrics.loss --json
     """
 
     def rows() -> list[dict[str, Any]]:

@@ -18,7 +18,12 @@ from outlast.sdk.handle import RunHandle
 @click.option("--json", "as_json", is_flag=True, help="JSON: summaries, or the points of NAMES.")
 @click.option("--csv", "as_csv", is_flag=True, help="The points of NAMES (default: all) as CSV.")
 def command(run: str, names: tuple[str, ...], plot: bool, as_json: bool, as_csv: bool) -> None:
-    """Show the metrics of RUN, or only NAMES."""
+    """Show the metrics of RUN, or only NAMES.
+
+    \b
+    outlast metrics @last --plot
+    outlast metrics 4aav7c loss accuracy --csv > curves.csv
+    """
     handle = reach.run(run)
     summaries = _chosen(handle, names)
     if as_csv:

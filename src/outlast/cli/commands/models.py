@@ -8,7 +8,7 @@ import click
 
 from outlast import units
 from outlast.cli import reach, show
-from outlast.cli.options import NameVersion, Numbered, Pair
+from outlast.cli.options import Deeds, NameVersion, Numbered, Pair
 
 if TYPE_CHECKING:
     from outlast.sdk.models import Model
@@ -16,11 +16,16 @@ if TYPE_CHECKING:
 NONE = "no models   try: outlast models register NAME PATH"
 
 
-@click.group()
+@click.group(cls=Deeds)
 def command() -> None:
     """Models: versions by name, which outlive the runs that made them.
 
     MODEL is NAME (its newest version), NAME:3, or NAME:ALIAS.
+
+    \b
+    outlast models register digits outputs/model.pt --run @last
+    outlast models alias digits:2 production
+    outlast models download digits:production ./here
     """
 
 
@@ -33,7 +38,7 @@ def _found(model: tuple[str, str]) -> Model:
 @command.command("ls")
 @click.argument("name", default="")
 @click.option("--run", default="", help="Only what this run has made.")
-@click.option("--json", "as_json", is_flag=True, help="JSON, one document.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, one document.")
 @click.option("-q", "--quiet", is_flag=True, help="NAME:VERSION only, one a line.")
 def ls(name: str, run: str, as_json: bool, quiet: bool) -> None:
     """List all models by their newest version, or every version of NAME."""
@@ -74,7 +79,7 @@ def _table(found: list[Model]) -> str:
 
 @command.command("show")
 @click.argument("model", type=NameVersion())
-@click.option("--json", "as_json", is_flag=True, help="JSON.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def show_one(model: tuple[str, str], as_json: bool) -> None:
     """Show MODEL: where it comes from, and its files."""
     found = _found(model)

@@ -7,10 +7,11 @@ import click
 from outlast import units
 from outlast.cli import reach, show
 from outlast.cli.exits import FAILED
+from outlast.cli.options import Deeds
 from outlast.printable import one_line
 
 
-class ListingByDefault(click.Group):
+class ListingByDefault(Deeds):
     """`outlast outputs RUN` means `outlast outputs ls RUN`, and RUN is the last one."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
@@ -25,12 +26,17 @@ class ListingByDefault(click.Group):
 
 @click.group(cls=ListingByDefault)
 def command() -> None:
-    """What a run produced: files, each with its size and sha256."""
+    """What a run produced: files, each with its size and sha256.
+
+    \b
+    outlast outputs @last
+    outlast outputs download @last results/ --prefix outputs/
+    """
 
 
 @command.command("ls")
 @click.argument("run", default="@last")
-@click.option("--json", "as_json", is_flag=True, help="JSON.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def ls(run: str, as_json: bool) -> None:
     """List the stored files of RUN."""
     files = reach.run(run).outputs

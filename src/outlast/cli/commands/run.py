@@ -25,6 +25,11 @@ from outlast.cli.submitting import submitted
 def command(command_: tuple[str, ...], detach: bool, **asked: Any) -> int:
     """Run COMMAND supervised, here, and follow its output.
 
+    \b
+    outlast run -- python train.py --lr 0.1
+    outlast run -d --name night -- ./long-job.sh
+    outlast run --output model.pt --max-time 2h -- python train.py
+
     Ctrl-C detaches and the run goes on; twice within 2 s cancels it. Exits as COMMAND did.
     """
     run = submitted(command_, asked, in_place=True)

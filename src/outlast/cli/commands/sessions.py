@@ -15,7 +15,7 @@ NONE = "no session is open   try: outlast shell"
 
 @click.command()
 @click.option("-a", "--all", "everything", is_flag=True, help="Also those that are over.")
-@click.option("--json", "as_json", is_flag=True, help="JSON, one document.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, one document.")
 @click.option("-q", "--quiet", is_flag=True, help="Ids only, one a line.")
 def command(everything: bool, as_json: bool, quiet: bool) -> None:
     """List open sessions, newest first. They stay until `close`, or until a limit stated here."""

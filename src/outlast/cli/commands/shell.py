@@ -44,8 +44,8 @@ def command(
     """Open a session and sit down at it: your shell, or COMMAND.
 
     \b
-    outlast shell                        a shell here, that outlasts this terminal
-    outlast shell --run @last            where that run is: its folder, its environment
+    outlast shell                        a shell here, that outlasts this window
+    outlast shell --run @last            in that run's folder and environment
     outlast shell -d -- python train.py  only open it; later: outlast attach ID
 
     Exits as the shell or COMMAND did.

@@ -9,6 +9,7 @@ import click
 from outlast import units
 from outlast.cli import reach, show
 from outlast.printable import one_line
+from outlast.sdk.handle import RunHandle
 
 METRICS_SHOWN = 20
 PAINTED = frozenset(("status", "warning"))
@@ -20,11 +21,12 @@ KINDS = {"warning": "warning"}
 @click.option("--json", "as_json", is_flag=True, help="JSON: row, spec, state, series, properties.")
 def command(run: str, as_json: bool) -> None:
     """Show RUN: what was asked, what happened, what it logged and produced."""
-    facts = reach.run(run).fetch()
+    handle = reach.run(run)
+    facts = handle.fetch()
     if as_json:
         show.print_json(facts)
         return
-    for name, text in _lines(facts):
+    for name, text in [*_lines(facts), ("outputs", _outputs(handle))]:
         if text:
             line = show.field(name, text)
             kind = KINDS.get(name, facts["status"])
@@ -73,6 +75,12 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("metric", f"{one_line(name)} = {show.number(metric['last'])}   ({points})"))
     more = len(facts["series"]) - len(shown)
     return [*lines, ("", f"and {more} more: outlast metrics {facts['id']}")] if more else lines
+
+
+def _outputs(handle: RunHandle) -> str:
+    files = handle.outputs
+    size = units.size(sum(file["size_bytes"] for file in files))
+    return f"{units.count(len(files), 'file')}, {size}" if files else ""
 
 
 def _pairs(values: dict[str, Any]) -> str:

@@ -27,7 +27,7 @@ def command(target: str, is_written: bool, direct: tuple[str, ...], sshd: bool) 
     """The Host block by which ssh, scp, rsync and VS Code reach TARGET through a tunnel.
 
     \b
-    outlast ssh-config --write     then: ssh outlast-local, scp, VS Code Remote-SSH
+    outlast ssh-config --write     then: ssh outlast-local, scp, VS Code
     outlast ssh-config --sshd      for /etc/ssh/sshd_config of an instance
     """
     from outlast.ssh import config, daemon, targets

@@ -10,7 +10,7 @@ from outlast.cli.exits import OK, UNREACHABLE
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="JSON.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def command(as_json: bool) -> int:
     """Show the workspace's server, its slots and its queue; starts nothing."""
     workspace = reach.workspace()

@@ -17,7 +17,13 @@ from outlast.cli.submitting import submitted
 @click.option("--wait", "is_awaited", is_flag=True, help="Wait until it is over.")
 @click.argument("command_", metavar="-- COMMAND...", nargs=-1, required=True)
 def command(command_: tuple[str, ...], is_followed: bool, is_awaited: bool, **asked: Any) -> int:
-    """Queue COMMAND to run on a snapshot of the folder; print the run's id."""
+    """Queue COMMAND to run on a snapshot of the folder; print the run's id.
+
+    \b
+    outlast submit --cpus 2 --retries 3 -- python train.py
+    outlast submit --after @last -- python evaluate.py
+    outlast submit --env requirements.txt --follow -- python train.py
+    """
     run = submitted(command_, asked, in_place=False)
     click.echo(run.id)
     if left_out := run.fetch()["spec"]["source"]["left_out"]:

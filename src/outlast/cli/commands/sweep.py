@@ -19,19 +19,26 @@ POLICIES = ("bandit", "median_stopping", "truncation")
 
 @click.command(cls=AskingCommand, context_settings={"allow_interspersed_args": False})
 @asking
-@click.option("--metric", required=True, help="What its trials log, and what is compared.")
 @click.option(
-    "--goal", type=click.Choice(["minimize", "maximize"]), default="minimize", help="[minimize]"
+    "--metric", required=True, metavar="NAME", help="What its trials log, and what is compared."
+)
+@click.option(
+    "--goal",
+    type=click.Choice(["minimize", "maximize"]),
+    default="minimize",
+    help="Which value is the best [minimize].",
 )
 @click.option(
     "--sampling", type=click.Choice(["random", "grid", "bayesian"]), default="random",
     help="How values are chosen [random].",
 )  # fmt: skip
-@click.option("--max-trials", type=int, help="So many trials [20; of a grid, all].")
-@click.option("--at-once", type=int, help="So many of them together [as slots are free].")
+@click.option("--max-trials", type=int, metavar="N", help="So many trials [20; of a grid, all].")
+@click.option(
+    "--at-once", type=int, metavar="N", help="So many of them together [as slots are free]."
+)
 @click.option("--max-duration", type=Duration(), help="For the whole sweep [7d].")
 @click.option("--stop", metavar="POLICY", help="End bad trials early, as bandit(slack_factor=0.2).")
-@click.option("--seed", type=int, help="Makes random values repeatable.")
+@click.option("--seed", type=int, metavar="N", help="Makes random values repeatable.")
 @click.option("--in-place", is_flag=True, help="Run in the folder itself, not on a snapshot.")
 @click.option("--follow", "is_followed", is_flag=True, help="Show its output until it is over.")
 @click.option("--wait", "is_awaited", is_flag=True, help="Wait until it is over.")
@@ -41,6 +48,10 @@ def command(
     at_once: int | None, max_duration: float | None, stop: str | None, in_place: bool, **asked: Any,
 ) -> int:  # fmt: skip
     """Try many values in COMMAND, where {NAME} stands for --param NAME=choice(1, 2).
+
+    \b
+    outlast sweep --param 'lr=loguniform(-7, -1)' --metric loss \\
+        -- python train.py --lr {lr}
 
     A value is choice(16, 32), uniform(0, 1), loguniform(-7, -2) or the like. Prints the id.
     """

@@ -13,7 +13,7 @@ from outlast.cli import reach, show
 
 @click.command()
 @click.argument("run", default="@last")
-@click.option("--json", "as_json", is_flag=True, help="JSON.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def command(run: str, as_json: bool) -> None:
     """Show every live process of RUN: what it is, what it computes and holds."""
     processes = reach.run(run).processes()

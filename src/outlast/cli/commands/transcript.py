@@ -24,7 +24,13 @@ from outlast.printable import one_line
 def command(
     session: str, search: str | None, by_command: bool, export: str | None, as_json: bool
 ) -> int:
-    """Show what SESSION printed, also when it is over."""
+    """Show what SESSION printed, also when it is over.
+
+    \b
+    outlast transcript @last --commands
+    outlast transcript train --search error
+    outlast transcript train --export asciicast > train.cast
+    """
     from outlast.sdk import sessions
 
     if (search is not None) + by_command + (export is not None) > 1:

@@ -11,13 +11,16 @@ from outlast.cli import reach, show
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.option("-d", "--detach", is_flag=True, help="Return when it is ready; it goes on.")
-@click.option("--host", help="Address to listen on [127.0.0.1].")
-@click.option("--port", type=int, help="Port [8686].")
+@click.option("--host", metavar="ADDRESS", help="Address to listen on [127.0.0.1].")
+@click.option("--port", type=int, metavar="N", help="Port; 0 takes any free one [8686].")
 @click.argument("settings", nargs=-1, type=click.UNPROCESSED)
 def command(detach: bool, host: str | None, port: int | None, settings: tuple[str, ...]) -> int:
     """Start the workspace's server, here or with --detach in the background.
 
-    Every setting is a flag, as --cpus 6; `outlast config show` lists them.
+    \b
+    outlast up --detach --port 9000 --cpus 6
+
+    Every setting is a flag; `outlast config show` lists them.
     """
     from outlast.server import process
 

@@ -12,6 +12,9 @@ from outlast.cli import follow, reach
 def command(runs: tuple[str, ...]) -> int:
     """Wait until every one of RUNS is over: processes ended, outputs stored.
 
+    \b
+    outlast wait @last && echo trained
+
     Exits as the first of them that didn't complete, else with 0.
     """
     codes = [follow.until_over(handle) for handle in map(reach.run, runs)]
