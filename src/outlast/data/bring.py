@@ -18,8 +18,8 @@ from outlast.data.content import Hashes
 from outlast.data.files import Found, found
 from outlast.errors import Conflict, Invalid, OutlastError, Unreachable
 from outlast.run import dataset
-from outlast.run.dataset import Input
-from outlast.run.folder import INPUTS, INPUTS_STATE, RunFolder
+from outlast.run.dataset import Definition, Input, Source
+from outlast.run.folder import HANDED, INPUTS, INPUTS_STATE, RunFolder
 
 Say = Callable[[str], None]
 
@@ -53,7 +53,7 @@ def bring(folder: RunFolder, inputs: Mapping[str, Any], work: str, say: Say) -> 
     with Hashes(home) as hashes:
         for name, given in dataset.inputs("inputs", inputs).items():
             try:
-                one = _bring(name, given, os.path.join(root, name), hashes)
+                one = _bring(name, given, folder, hashes)
                 brought.append(_placed(one, given, work, folder))
             except OutlastError as error:
                 raise type(error)(f"input {name!r}: {error.message}", hint=error.hint) from None
@@ -62,8 +62,9 @@ def bring(folder: RunFolder, inputs: Mapping[str, Any], work: str, say: Say) -> 
     return brought
 
 
-def _bring(name: str, given: Input, target: str, hashes: Hashes) -> Brought:
-    files = found(given.definition)
+def _bring(name: str, given: Input, folder: RunFolder, hashes: Hashes) -> Brought:
+    target = os.path.join(folder.file(INPUTS), name)
+    files = found(_there(name, given, folder))
     facts = content.facts(files, hashes)
     path = ""
     if given.mode != "direct":
@@ -73,6 +74,15 @@ def _bring(name: str, given: Input, target: str, hashes: Hashes) -> Brought:
         facts.files, facts.size_bytes, bool(given.digest) and given.digest != facts.digest,
         given.definition.to_dict(), given.run,
     )  # fmt: skip
+
+
+def _there(name: str, given: Input, folder: RunFolder) -> Definition:
+    """Where its data lie: another run's outputs in the folder to which they were handed over."""
+    if not given.run:
+        return given.definition
+    root = os.path.join(folder.file(HANDED), name)
+    there = (Source(source.path.strip("/"), "", root) for source in given.definition.sources)
+    return given.definition._replace(sources=tuple(there))
 
 
 def laid_out(files: Sequence[Found], target: str, *, is_link: bool) -> str:

@@ -122,7 +122,7 @@ class Input(NamedTuple):
     version: int = 0
     digest: str = ""  # of its contents when it was registered; "" = not known
     path: str = ""  # where the job wants it: absolute, or in its working folder; "" = anywhere
-    run: str = ""  # the run that put it out
+    run: str = ""  # the run that put it out; its source is then "/" and a path in that manifest
 
     def to_dict(self) -> Dict[str, Any]:
         """Plain JSON values."""

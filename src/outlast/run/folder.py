@@ -27,6 +27,7 @@ ENVIRONMENT_STATE = "environment.json"  # where the build of its environment sta
 RANKS = "ranks.json"  # the ranks of a distributed run, and which failed first; replaced
 LAUNCH = "launch.json"  # 0600: real environment and command of the next attempt; gone at the end
 INPUTS = "inputs"  # the datasets that it reads, brought before its command starts
+HANDED = "handed"  # what other runs put out and it reads, by input: HANDED/NAME/path there
 INPUTS_STATE = "inputs.json"  # what was brought; replaced by each attempt
 LEASE = "lease"  # its mtime is the supervisor's heartbeat
 SOCKET = "control.sock"

@@ -23,9 +23,10 @@ from outlast.environments.cache import Cache
 from outlast.errors import Conflict, DiskFull, Invalid, NotFound, OutlastError, Unreachable
 from outlast.ids import check_run_id
 from outlast.journal.trim import sync_folder
+from outlast.run import dataset
 from outlast.run import events as ev
 from outlast.run.environment import Environment
-from outlast.run.folder import LAUNCH, SPEC, WORK, RunFolder
+from outlast.run.folder import HANDED, LAUNCH, SPEC, WORK, RunFolder
 from outlast.run.manifest import Manifest
 from outlast.run.spec import RunSpec
 from outlast.scheduler.scribe import append_decisions
@@ -101,10 +102,12 @@ def make_folder(runs_folder: str, spec: RunSpec, launch: Launch, t_ns: int) -> R
 def prepare(folder: RunFolder, spec: RunSpec, blobs: Blobs) -> str:
     """Return the folder in which the attempt runs, made anew from the snapshot if it runs on one.
 
-    Into a new one go the outputs of other runs that the spec's inputs name, and an empty folder for
-    each declared output whose path ends in "/".
+    Into a new one go the outputs of other runs that the spec's parameters name, and an empty folder
+    for each declared output whose path ends in "/". Those that its inputs name go to a folder of
+    their own, whence they are brought as other inputs are.
     Raises NotFound or Invalid with a message for the user; the run can't be launched then.
     """
+    _hand_over(folder, spec, blobs)
     if spec.source is None or spec.source.kind == "in_place":
         launch = read_launch(folder)
         launch_folder = str(launch.get("origin", launch["folder"]))
@@ -121,6 +124,18 @@ def prepare(folder: RunFolder, spec: RunSpec, blobs: Blobs) -> str:
     snapshot.checkout(snapshot.load(spec.source.digest, blobs), blobs, work)
     _furnish(folder, spec, blobs, work)
     return work
+
+
+def _hand_over(folder: RunFolder, spec: RunSpec, blobs: Blobs) -> None:
+    if os.path.isdir(folder.file(HANDED)):  # of the attempt before, which may have changed it
+        _remove_tree(folder.file(HANDED))
+    for name, given in dataset.inputs("inputs", spec.inputs).items():
+        if given.run:
+            manifest = _manifest_of(folder, given.run)
+            target = os.path.join(folder.file(HANDED), name)
+            os.makedirs(target)
+            for source in given.definition.sources:
+                handover.lay_out(manifest, source.path.strip("/"), blobs, target)
 
 
 def _furnish(folder: RunFolder, spec: RunSpec, blobs: Blobs, work: str) -> None:

@@ -18,6 +18,7 @@ from outlast.errors import Invalid, NotFound
 from outlast.ids import LATEST, check_dataset_name
 from outlast.run.dataset import Definition, Delivery, Input, Source, described, of_paths
 from outlast.sdk import numbered
+from outlast.sdk.handle import RunHandle
 from outlast.sdk.workspace import Workspace
 
 Paths = str | os.PathLike[str] | Source | Sequence[str | os.PathLike[str] | Source]
@@ -192,17 +193,19 @@ def _plain(paths: Any) -> Any:
 
 def given(name: str, value: Any) -> dict[str, Any]:
     """An input of a run, of whatever may be given as one. Raises Invalid, naming it."""
-    if isinstance(value, Dataset):
-        value = value.as_input()
     if isinstance(value, Definition):
-        value = Dataset(value).as_input()
+        value = Dataset(value)
+    if isinstance(value, Dataset | RunHandle):
+        value = value.as_input()
     if isinstance(value, str | os.PathLike | Source):
         value = file(value).as_input()
     if isinstance(value, Input):
         return value.to_dict()
     if isinstance(value, Mapping):
         return dict(value)
-    raise Invalid.field(f"inputs.{name}", value, "give a Dataset, or a path, glob or URL")
+    raise Invalid.field(
+        f"inputs.{name}", value, "give a Dataset, a path, glob or URL, or run.as_input(path)"
+    )
 
 
 def delivered(run_id: str, name: str, value: Any) -> dict[str, Any]:

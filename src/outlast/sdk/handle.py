@@ -22,6 +22,8 @@ from outlast.transport.connection import FOLLOW_PATIENCE_S, Connection, Piece, i
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from outlast.run.dataset import Input
+
 # A long poll; the server answers sooner when something changes.
 WAIT_S = 30.0
 MAX_PIECE_BYTES = 1 << 20
@@ -284,6 +286,18 @@ class RunHandle:
 
         wanted = [entry for entry in self.outputs if entry["path"].startswith(prefix)]
         return download(wanted, self._open, Path(target), overwrite=overwrite, progress=progress)
+
+    def as_input(self, path: str = "outputs", mode: str = "mount", to: str = "") -> Input:
+        """A file or folder that this run puts out, as an input of another; see submit.
+
+        It is taken from what is stored, whatever became of the run's own folder. `mode` is "mount"
+        or "download"; with `to` it also lies in the other run's working folder under that name.
+        Raises Invalid for a path that can't be one.
+        """
+        from outlast.run.dataset import Definition, Input, Source, below
+
+        source = Source("/" + below("path", path.strip("/")))
+        return Input(Definition("file", (source,)), mode, path=to, run=self.id)
 
     def _open(self, path: str, offset: int) -> Iterator[bytes]:
         where = "/".join(in_path(part) for part in path.split("/"))

@@ -48,13 +48,14 @@ def submit(
     folders that it must produce, beside `outputs/`, which is always collected. `inputs` are
     datasets (or paths, globs, URLs) by name, `deliveries` folders that go to a datastore at a good
     end (Datastore.delivery): the command's words name them as `${{inputs.NAME}}` and
-    `${{outputs.NAME}}`. `resources` (cpus, memory_bytes, gpus), `limits`, `policy` and
-    `distributed` (nodes, processes_per_node, kind: the command is started once for each rank) hold
-    the fields of run.spec. `target` is the compute target on which it waits for nodes (default:
-    this machine as a whole). `environment` (default:
-    this process's own) is an Environment, a file (requirements.txt, environment.yml), a venv, or
-    the name of a saved one; it is built before the command starts. `parent` (default: the run that
-    this process belongs to) is the id of the run that this one is a part of.
+    `${{outputs.NAME}}`. What another run puts out is an input too (`run.as_input("outputs/x")`);
+    while that one isn't over, it is among `after` by itself. `resources` (cpus, memory_bytes,
+    gpus), `limits`, `policy` and `distributed` (nodes, processes_per_node, kind: the command is
+    started once for each rank) hold the fields of run.spec. `target` is the compute target on which
+    it waits for nodes (default: this machine as a whole). `environment` (default: this process's
+    own) is an Environment, a file (requirements.txt, environment.yml), a venv, or the name of a
+    saved one; it is built before the command starts. `parent` (default: the run that this process
+    belongs to) is the id of the run that this one is a part of.
 
     `id` (default: a fresh one) names the run; a submission whose answer was lost is repeated under
     the same id, so it is queued once.
@@ -84,7 +85,7 @@ def submit(
         "distributed": dict(distributed or {}),
         "limits": dict(limits or {}),
         "policy": dict(policy or {}),
-        "after": [run.id if isinstance(run, RunHandle) else run for run in after],
+        "after": _after(after, data.get("inputs", {}), workspace.connection),
         "tags": dict(tags or {}),
         "properties": dict(properties or {}),
         "environment": shown(wanted),
@@ -115,6 +116,15 @@ def with_data(
         "deliveries": folders,
         "outputs": [{"path": one["folder"], "is_required": False} for one in folders.values()],
     }
+
+
+def _after(
+    after: Sequence[str | RunHandle], inputs: Mapping[str, Any], connection: Connection
+) -> list[str]:
+    """The runs to wait for: those named, and those that make an input and aren't over."""
+    ids = [run.id if isinstance(run, RunHandle) else run for run in after]
+    makers = dict.fromkeys(given["run"] for given in inputs.values() if given.get("run"))
+    return ids + [id for id in makers if id not in ids and not RunHandle(connection, id).is_over]
 
 
 def post(connection: Connection, spec: dict[str, Any], launch: dict[str, Any]) -> RunHandle:
