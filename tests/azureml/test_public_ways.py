@@ -55,3 +55,32 @@ def test_a_dataset_may_be_named_in_words(experiment: Experiment) -> None:
     for wrong in (" a", "a ", "a/b", ""):
         with pytest.raises(UserErrorException, match="or blanks"):
             made.register(ws, wrong)
+
+
+def test_an_interactive_run_makes_outputs_and_collects_it(experiment: Experiment) -> None:
+    first = experiment.start_logging()
+    Path("outputs/model.txt").write_text("weights")
+    first.upload_file("outputs/model.txt", "outputs/model.txt")
+    first.complete()
+    second = experiment.start_logging()
+    Path("outputs/more.txt").write_text("more")
+    second.complete()
+    assert first.get_file_names() == ["outputs/model.txt"]
+    assert second.get_file_names() == ["outputs/more.txt"]
+    assert second.get_details()["warnings"] == []
+
+
+def test_an_interactive_run_collects_another_folder_or_none(experiment: Experiment) -> None:
+    with experiment.start_logging(outputs="made/here") as run:
+        Path("made/here/a").write_text("a")
+    with experiment.start_logging(outputs=False):
+        assert not Path("outputs").exists()
+    assert run.get_file_names() == ["made/here/a"]
+
+
+def test_details_of_a_run_that_just_began_say_so(experiment: Experiment) -> None:
+    for _ in range(3):
+        with experiment.start_logging() as run:
+            details = run.get_details()
+            assert details["status"] == run.get_status() == "Running"
+            assert details["startTimeUtc"]

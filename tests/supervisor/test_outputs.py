@@ -114,6 +114,34 @@ def test_old_files_beside_new_ones_are_named_and_left_out(run: Run) -> None:
     assert "1 more" in run.of(ev.OutputProblem)[0].message
 
 
+def test_what_was_handed_over_surprises_nobody(run: Run) -> None:
+    for name in ("output/given", "outputs/given/deep", "outputs/old"):
+        (run.working / name).parent.mkdir(parents=True, exist_ok=True)
+        (run.working / name).write_text("old")
+    run.spec["parameters"] = {
+        "inputs": {
+            "one": {"run": "first", "folder": "output"},
+            "two": {"run": "first", "folder": "outputs/given"},
+            "three": {"path": "/elsewhere"},
+        }
+    }
+    run.spec["outputs"] = [{"path": "output", "is_required": False}]
+    assert run.shell("echo new >outputs/new").ended().outcome == "completed"
+    assert list(files(run)) == ["outputs/new"]
+    assert run.manifest["foreign"] == ["output/given", "outputs/given/deep", "outputs/old"]
+    assert problems(run) == [("outputs/old", "foreign", False)]
+
+
+def test_an_upload_of_an_output_is_that_output(run: Run) -> None:
+    run.shell(
+        "mkdir -p outputs $OUTLAST_RUN/uploads/outputs; for n in same other; do "
+        "echo $n >outputs/$n; echo same >$OUTLAST_RUN/uploads/outputs/$n; done"
+    ).ended()
+    assert files(run) == {
+        "outputs/same": "outputs", "outputs/other": "outputs", "uploads/outputs/other": "upload",
+    }  # fmt: skip
+
+
 def test_foreign_files_stay_foreign_after_a_takeover(run: Run) -> None:
     (run.working / "out.txt").write_text("old")
     run.outputs("out.txt").shell("while [ ! -e gate ]; do sleep 0.02; done")

@@ -5,6 +5,7 @@ An experiment exists once it has a run; its tags are kept in no other place than
 
 from __future__ import annotations
 
+import os
 from typing import Any, Dict, Iterator, List, Mapping, Optional
 
 from outlast.azureml import listing, run_kinds
@@ -113,8 +114,9 @@ class Experiment(Portal):
     def start_logging(self, *args: Any, **kwargs: Any) -> Run:
         """Start an interactive run that this process owns; it ends by complete(), fail(), cancel().
 
-        Keywords: `outputs` (a folder that is collected at its end), `display_name`, `run_id`;
-        `snapshot_directory` is accepted and not used. Raises UserErrorException for others.
+        Keywords: `outputs` (a folder, which is made, and collected at its end; by default
+        "outputs", with False none), `display_name`, `run_id`; `snapshot_directory` is accepted and
+        not used. Raises UserErrorException for others.
         """
         from outlast.runtime import start_logging
 
@@ -124,7 +126,7 @@ class Experiment(Portal):
         for name in given:
             if name not in known:
                 raise UserErrorException(f"start_logging takes {', '.join(known)}, not {name}")
-        outputs = [{"path": given["outputs"], "is_required": False}] if given.get("outputs") else []
+        outputs = [{"path": name, "is_required": False} for name in _watched(given.get("outputs"))]
         client = self.workspace._client()
         if client.url:
             raise UserErrorException(
@@ -162,3 +164,17 @@ class Experiment(Portal):
         if show_output:
             run.wait_for_completion(show_output=True)
         return run
+
+
+def _watched(outputs: Any) -> List[str]:
+    """The folder that an interactive run collects, made: "outputs" unless told otherwise."""
+    if outputs is not None and not outputs:
+        return []
+    folder = os.fspath(outputs or "outputs")
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        if outputs is None and not os.path.isdir(folder):  # where nothing can be written
+            return []
+        raise UserErrorException(f"outputs = {folder!r}: {error.strerror}") from None
+    return [folder]

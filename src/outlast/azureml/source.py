@@ -7,7 +7,7 @@ server; where its folder is on this machine it can be logged into as well.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Dict, Optional
+from typing import TYPE_CHECKING, Any, Dict, Optional, Sequence
 
 from outlast.azureml import reach
 from outlast.azureml.exceptions import UserErrorException
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from outlast.sdk.workspace import Workspace as Client
 
 TERMINAL = ("Completed", "Failed", "Canceled")
+BEGUN = ("Running", "Finalizing", "CancelRequested", "NotResponding")
 # The server stores the outputs of a run that has ended; longer than this something is wrong.
 SETTLED_WITHIN_S = 30.0
 
@@ -86,14 +87,16 @@ class RunSource:
         return self._handle().status
 
     def _wait_noticed(self) -> None:
-        """Until the server knows the run, and its end where this object has ended it."""
+        """Until the server knows that the run has begun, or its end where this object ended it."""
         handle = self._handle()
         if self._has_ended:
-            self._wait_settled(handle)
+            self._wait_until(handle, TERMINAL)
+        elif self._is_inside:
+            self._wait_until(handle, (*TERMINAL, *BEGUN))
 
-    def _wait_settled(self, handle: RunHandle) -> None:
+    def _wait_until(self, handle: RunHandle, statuses: Sequence[str]) -> None:
         version, state = handle.state()
-        while state["status"] not in TERMINAL:
+        while state["status"] not in statuses:
             found, state = handle.state(version, wait_s=SETTLED_WITHIN_S)
             if found == version:
                 return

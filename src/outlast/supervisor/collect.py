@@ -77,6 +77,7 @@ class Collector:
         self._is_abandoned = False
         self._checking = 0
         self._made: Dict[str, Tuple[Item, Place]] = {}
+        self._doubles: Dict[str, str] = {}  # uploads under the name of an output -> that name
         self._foreign: Set[str] = set()
         self._met = 0
         self._problems: List[Problem] = []
@@ -102,10 +103,11 @@ class Collector:
         entries = self._hash_all()
         self._tell_how_many_more()
         problems = sorted(self._problems, key=lambda problem: not problem.is_fatal)
+        entries = self._once(entries)
         return Collected(entries, tuple(sorted(self._foreign)), tuple(problems))
 
     def _walk(self, place: Place) -> None:
-        made = foreign = 0
+        made = foreign = surprising = 0
         is_odd = False
         first = ""
         for item in self._items(place):
@@ -117,7 +119,9 @@ class Collector:
                 self._tell(item.name, "unreadable", item.oddity, is_itself)
             elif self._before.holds(item.signature):
                 foreign += 1
-                first = self._note_foreign(item.name, first)
+                if self._note_foreign(item.name, place):
+                    surprising += 1
+                    first = min(first or plain(item.name), plain(item.name))
             else:
                 made += 1
                 self._add(item, place)
@@ -126,8 +130,8 @@ class Collector:
                 return
         if place.output is not None and place.output.is_required and not made and not is_odd:
             self._miss(place, foreign)
-        elif foreign:
-            self._tell_foreign(first, foreign)
+        elif surprising:
+            self._tell_foreign(first, surprising)
 
     def _items(self, place: Place) -> Iterator[Item]:
         refusal = self._before.refused.get(place.path)
@@ -136,12 +140,11 @@ class Collector:
         root = self._before.roots.get(place.path, place.path)
         return outputs.walk(place, root, self._working, self._run_folder)
 
-    def _note_foreign(self, name: str, first: str) -> str:
-        """Returns the first by name of those met so far."""
-        name = plain(name)
+    def _note_foreign(self, name: str, place: Place) -> bool:
+        """Is it a surprise that it was there?"""
         if len(self._foreign) < _FOREIGN_NAMED:
-            self._foreign.add(name)
-        return min(first or name, name)
+            self._foreign.add(plain(name))
+        return not outputs.is_expected(name, place)
 
     def _give_up(self, place: Place) -> None:
         self._made = {name: made for name, made in self._made.items() if made[1] is not place}
@@ -150,7 +153,8 @@ class Collector:
     def _add(self, item: Item, place: Place) -> None:
         name = item.name
         if place.origin == "upload" and name in self._made:
-            name = f"uploads/{name}"
+            self._doubles[f"{UPLOADS}/{name}"] = name
+            name = f"{UPLOADS}/{name}"
         self._made.setdefault(name, (item._replace(name=name), place))
 
     def _miss(self, place: Place, foreign: int) -> None:
@@ -258,6 +262,17 @@ class Collector:
         if failures:
             raise failures[0]
         return tuple(entries)
+
+    def _once(self, entries: Tuple[Entry, ...]) -> Tuple[Entry, ...]:
+        """Without uploads that are the output of the same name, byte for byte."""
+        if not self._doubles:
+            return entries
+        digests = {entry.path: entry.sha256 for entry in entries}
+        return tuple(
+            entry
+            for entry in entries
+            if digests.get(self._doubles.get(entry.path, "")) != entry.sha256
+        )
 
     def _hash(self, item: Item, place: Place, hasher: Any, entries: List[Entry]) -> None:
         try:

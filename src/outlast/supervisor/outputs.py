@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Iterator, List, NamedTuple, Optional
+from typing import Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 from outlast.run.folder import UPLOADS, RunFolder
 from outlast.run.spec import Output, RunSpec
@@ -42,6 +42,7 @@ class Place(NamedTuple):
     path: str
     origin: str  # outputs | declared | upload, as in run.manifest
     output: Optional[Output] = None
+    expected: Tuple[str, ...] = ()  # what is known to lie there before, and surprises nobody
 
 
 class Item(NamedTuple):
@@ -55,14 +56,30 @@ class Item(NamedTuple):
 
 def places(spec: RunSpec, folder: RunFolder, working: str) -> List[Place]:
     """Where to look, declared outputs first: what is declared is named as declared."""
-    found = [
-        Place(_name_of(output.path), _path_of(output.path, working), "declared", output)
-        for output in spec.outputs
-    ]
+    handed = _handed_over(spec)
+    found = []
+    for output in spec.outputs:
+        name, path = _name_of(output.path), _path_of(output.path, working)
+        # An interactive run works in its user's own folder, where earlier ones have worked too.
+        expected = (name,) if spec.kind == "interactive" and not output.is_required else handed
+        found.append(Place(name, path, "declared", output, expected))
     if spec.kind == "command":
-        found.append(Place(OUTPUTS, os.path.join(working, OUTPUTS), "outputs"))
+        found.append(Place(OUTPUTS, os.path.join(working, OUTPUTS), "outputs", expected=handed))
     found.append(Place("", folder.file(UPLOADS), "upload"))
     return found
+
+
+def _handed_over(spec: RunSpec) -> Tuple[str, ...]:
+    """What other runs put out that was laid into the working folder, under its names."""
+    inputs = spec.parameters.get("inputs")
+    given = inputs.values() if isinstance(inputs, Mapping) else ()
+    folders = [one.get("folder") for one in given if isinstance(one, Mapping) and one.get("run")]
+    return tuple(str(folder) for folder in folders if folder)
+
+
+def is_expected(name: str, place: Place) -> bool:
+    """Is this file known to lie at the place from before?"""
+    return any(_is_within(name, expected) for expected in place.expected)
 
 
 def _path_of(path: str, working: str) -> str:
