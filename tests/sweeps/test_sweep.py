@@ -65,6 +65,7 @@ def test_a_grid_is_tried_whole_and_the_best_is_found(asked: Asked, tmp_path: Pat
     assert sweep.wait() == "Completed"
     assert [trial.parameters["lr"] for trial in sweep.trials()] == [3, 1, 2]
     assert [trial.status for trial in sweep.trials()] == ["Completed"] * 3
+    assert asking.get("@last").id == sweep.id
     best = sweep.best()
     assert best is not None
     assert (best.parameters, best.value) == ({"lr": 1}, 2.0)

@@ -125,8 +125,13 @@ def _own(plan: plans.Plan, run_id: str) -> dict[str, Any]:
 
 
 def get(ref: str, *, workspace: Workspace | None = None) -> Sweep:
-    """A sweep by id, unique prefix or name. Raises NotFound; Conflict for a run that is none."""
-    handle = (workspace or Workspace()).run(ref)
+    """A sweep by id, unique prefix or name, or "@last": the newest sweep, not a trial of it.
+
+    Raises NotFound; Conflict for a run that is none.
+    """
+    workspace = workspace or Workspace()
+    newest = next(workspace.rows(kind="sweep", limit=1), None) if ref == "@last" else None
+    handle = workspace.run(newest["id"] if newest else ref)
     if handle.fetch()["kind"] != "sweep":
         raise Conflict(f"run {handle.id} is no sweep", hint="outlast ls --kind sweep")
     return Sweep(handle.connection, handle.id)
