@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +85,18 @@ def test_details_of_a_run_that_just_began_say_so(experiment: Experiment) -> None
             details = run.get_details()
             assert details["status"] == run.get_status() == "Running"
             assert details["startTimeUtc"]
+
+
+def test_the_snapshot_of_a_run_is_restored_as_a_zip_file(experiment: Experiment) -> None:
+    run = submitted(experiment, "print('as it was')")
+    Path("train.py").write_text("changed")
+    Path("restored").mkdir()
+    path = run.restore_snapshot(run.get_details()["properties"]["ContentSnapshotId"], "restored")
+    assert path == str(Path(f"restored/{run.get_snapshot_id()}.zip").absolute())
+    with zipfile.ZipFile(path) as archive:
+        assert archive.read("train.py") == b"print('as it was')"
+    assert run.restore_snapshot(path="code.zip") == str(Path("code.zip").absolute())
+    assert [one.name for one in Path("restored").iterdir()] == [Path(path).name]
+    with pytest.raises(UserErrorException, match="snapshot_id = 'other'"):
+        run.restore_snapshot("other")
+    run.wait_for_completion()

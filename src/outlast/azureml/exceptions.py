@@ -31,7 +31,9 @@ class AzureMLException(Exception):
         self._inner_exception = inner_exception
 
     def __str__(self) -> str:
-        inner = f"\n\tInnerException {self._inner_exception!r}" if self._inner_exception else ""
+        cause = self._inner_exception
+        is_told = cause is None or str(cause) in self.message
+        inner = "" if is_told else f"\n\tInnerException {cause!r}"
         return f"{type(self).__name__}:\n\tMessage: {self.message}{inner}"
 
     @property

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from outlast.azureml.exceptions import UserErrorException, translated
 from outlast.azureml.source import RunSource
@@ -59,6 +59,16 @@ class OutputFolder:
         for name in names:
             self.run.download_file(name, os.path.join(local_path, name))
         return len(names)
+
+
+def zipped(fetch: Callable[[str], Any], target: str) -> None:
+    """What `fetch` brings into a folder, as the ZIP file `target`: whole, or not there."""
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(target), prefix=".fetch-") as place:
+        files = os.path.join(place, "files")
+        os.mkdir(files)
+        fetch(files)
+        os.replace(shutil.make_archive(os.path.join(place, "made"), "zip", files), target)
 
 
 class FileCalls(RunSource):

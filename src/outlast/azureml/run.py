@@ -429,6 +429,26 @@ class Run(LoggingCalls, FileCalls, Portal):
             raise ServiceException(f"run {self.id} has no snapshot: it runs where its code stands")
         return str(digest)
 
+    def restore_snapshot(
+        self, snapshot_id: Optional[str] = None, path: Optional[str] = None
+    ) -> str:
+        """Fetch the code that it runs on as a ZIP file; returns its path.
+
+        `path` is that file, or the folder in which it is to be (default: here, by the digest).
+        Raises ServiceException without a snapshot, UserErrorException for another run's.
+        """
+        from outlast.azureml.files import zipped
+
+        own = self.get_snapshot_id()
+        if snapshot_id not in (None, own):
+            raise UserErrorException(f"snapshot_id = {snapshot_id!r}: run {self.id} has {own}")
+        target = os.path.abspath(path or ".")
+        if os.path.isdir(target):
+            target = os.path.join(target, f"{own}.zip")
+        with translated():
+            zipped(self._handle().download_snapshot, target)
+        return target
+
     def register_model(
         self, model_name: str, model_path: Optional[str] = None, tags: Any = None,
         properties: Any = None, model_framework: Optional[str] = None,

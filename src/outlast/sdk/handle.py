@@ -287,6 +287,21 @@ class RunHandle:
         wanted = [entry for entry in self.outputs if entry["path"].startswith(prefix)]
         return download(wanted, self._open, Path(target), overwrite=overwrite, progress=progress)
 
+    @property
+    def snapshot(self) -> list[dict[str, Any]]:
+        """The files that it works on: path, size_bytes, sha256, mode. Raises NotFound when none."""
+        found: list[dict[str, Any]] = self._get("/snapshot")["files"]
+        return found
+
+    def download_snapshot(self, target: str | Path, *, overwrite: bool = False) -> list[Path]:
+        """Fetch the files that it works on to the folder `target`, as download does; links too.
+
+        Raises NotFound for a run without a snapshot, and Invalid for a link that leads out.
+        """
+        from outlast.sdk.code import fetch
+
+        return fetch(self.snapshot, self._open_code, target, overwrite=overwrite)
+
     def as_input(self, path: str = "outputs", mode: str = "mount", to: str = "") -> Input:
         """A file or folder that this run puts out, as an input of another; see submit.
 
@@ -299,9 +314,12 @@ class RunHandle:
         source = Source("/" + below("path", path.strip("/")))
         return Input(Definition("file", (source,)), mode, path=to, run=self.id)
 
-    def _open(self, path: str, offset: int) -> Iterator[bytes]:
+    def _open(self, path: str, offset: int, kind: str = "outputs") -> Iterator[bytes]:
         where = "/".join(in_path(part) for part in path.split("/"))
-        return self.connection.download(f"{self._path}/outputs/{where}", offset)
+        return self.connection.download(f"{self._path}/{kind}/{where}", offset)
+
+    def _open_code(self, path: str, offset: int) -> Iterator[bytes]:
+        return self._open(path, offset, "snapshot")
 
     def cancel(self, reason: str = "", *, force: bool = False) -> None:
         """Ask for the run to be stopped: TERM, then KILL after its grace. Returns at once."""

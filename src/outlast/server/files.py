@@ -52,6 +52,11 @@ def _beyond(size_bytes: int) -> HttpError:
     return HttpError(416, "range", f"the file has {size_bytes} bytes", headers=headers)
 
 
+def shown(name: str) -> str:
+    """A file's name as JSON can hold it: bytes that aren't UTF-8 become U+FFFD."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 class StoredFile(Response):
     """A file, sent as fast as the client takes it; gives the descriptor back in the end."""
 

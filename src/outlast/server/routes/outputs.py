@@ -16,7 +16,7 @@ from outlast.errors import Invalid, NotFound
 from outlast.run.manifest import Entry, Manifest
 from outlast.server.answers import json_answer
 from outlast.server.call import Call
-from outlast.server.files import StoredFile
+from outlast.server.files import StoredFile, shown
 from outlast.server.route import BYTES, Route
 from outlast.store import manifests
 
@@ -44,7 +44,7 @@ async def outputs(call: Call) -> Response:
             "digest": manifest.digest() if found else "",
             "attempt": manifest.attempt,
             "files": [_shown(entry) for entry in manifest.entries],
-            "foreign": [_text(path) for path in manifest.foreign],
+            "foreign": [shown(path) for path in manifest.foreign],
             "size_bytes": manifest.size_bytes,
         }
     )
@@ -52,17 +52,12 @@ async def outputs(call: Call) -> Response:
 
 def _shown(entry: Entry) -> dict[str, Any]:
     return {
-        "path": _text(entry.path),
+        "path": shown(entry.path),
         "size_bytes": entry.size_bytes,
         "sha256": entry.sha256,
         "mtime_ns": entry.mtime_ns,
         "origin": entry.origin,
     }
-
-
-def _text(name: str) -> str:
-    """A file's name as JSON can hold it: bytes that aren't UTF-8 become U+FFFD."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 async def one_output(call: Call) -> Response:
@@ -73,7 +68,7 @@ async def one_output(call: Call) -> Response:
         raise NotFound(NO_FILE) from None
     manifest = await call.parts.read(manifests.load, call.run_id)
     entry = (
-        next((e for e in manifest.entries if _text(e.path) == wanted), None) if manifest else None
+        next((e for e in manifest.entries if shown(e.path) == wanted), None) if manifest else None
     )
     if entry is None:
         raise NotFound(NO_FILE, hint=f"outlast outputs {call.run_id}")
@@ -90,7 +85,7 @@ async def verify(call: Call) -> Response:
     manifest = await call.parts.read(manifests.load, call.run_id)
     entries = manifest.entries if manifest else ()
     damaged = await call.parts.in_thread(verify_all, entries, call.parts.blobs)
-    problems = [{"path": _text(path), "problem": problem} for path, problem in damaged]
+    problems = [{"path": shown(path), "problem": problem} for path, problem in damaged]
     return json_answer({"is_whole": not problems, "files": len(entries), "problems": problems})
 
 
