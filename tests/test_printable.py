@@ -68,7 +68,13 @@ def test_nothing_that_a_terminal_obeys_stays(sequence: str) -> None:
 
 def test_colours_stay_when_asked_and_only_colours() -> None:
     text = "\x1b[1;31mred\x1b[0m \x1b[38:5:9mdeep\x1b[m \x1b[2Jgone\x1b[?25l"
-    assert printable(text, keep_colours=True) == "\x1b[1;31mred\x1b[0m \x1b[38:5:9mdeep\x1b[m gone"
+    assert printable(text, on_terminal=True) == "\x1b[1;31mred\x1b[0m \x1b[38:5:9mdeep\x1b[m gone"
+
+
+def test_a_progress_bar_stays_one_line_on_a_terminal_alone() -> None:
+    text = "\r 10%\r 20%\r\ndone\r\n"
+    assert printable(text, on_terminal=True) == "\r 10%\r 20%\ndone\n"
+    assert printable(text) == "\n 10%\n 20%\ndone\n"
 
 
 @pytest.mark.parametrize("sequence", [s for s in SEQUENCES if len(s) > 1])
@@ -90,7 +96,9 @@ def test_an_endless_sequence_does_not_hold_the_stream_back() -> None:
 @given(st.text())
 def test_any_text_comes_out_safe(text: str) -> None:
     assert not FORBIDDEN.search(printable(text))
-    assert not FORBIDDEN.search(re.sub("\x1b\\[[0-9;:]*m", "", printable(text, keep_colours=True)))
+    assert not FORBIDDEN.search(
+        re.sub("\r|\x1b\\[[0-9;:]*m", "", printable(text, on_terminal=True))
+    )
 
 
 def test_one_line_is_one_line_of_bounded_length() -> None:

@@ -29,14 +29,15 @@ _UNFINISHED = re.compile(
 )
 
 
-def printable(text: str, *, keep_colours: bool = False) -> str:
+def printable(text: str, *, on_terminal: bool = False) -> str:
     """The text without anything that a terminal would obey; "\\n" and "\\t" stay.
 
-    A carriage return ends a line, as a progress bar means it. `keep_colours` leaves SGR sequences
-    (colour, bold) in place; whoever shows them resets them afterwards.
+    A carriage return ends a line, so that no progress is hidden. `on_terminal` leaves it in place,
+    where a progress bar then stays one line, and SGR sequences (colour, bold) as well; whoever
+    shows them resets them afterwards.
     """
-    if keep_colours:
-        return _UNSAFE.sub(_safe_or_colour, text)
+    if on_terminal:
+        return _UNSAFE.sub(_safe_or_drawn, text)
     return _UNSAFE.sub(_safe, text)
 
 
@@ -53,15 +54,16 @@ def _safe(found: Match[str]) -> str:
     return "\ufffd" if "\ud800" <= sequence[0] <= "\udfff" else ""
 
 
-def _safe_or_colour(found: Match[str]) -> str:
-    return found.group() if _COLOUR.fullmatch(found.group()) else _safe(found)
+def _safe_or_drawn(found: Match[str]) -> str:
+    sequence = found.group()
+    return sequence if sequence == "\r" or _COLOUR.fullmatch(sequence) else _safe(found)
 
 
 class Stripper:
     """`printable` for text that comes in pieces: a sequence cut in two is still recognised."""
 
-    def __init__(self, *, keep_colours: bool = False) -> None:
-        self._keep_colours = keep_colours
+    def __init__(self, *, on_terminal: bool = False) -> None:
+        self._on_terminal = on_terminal
         self._held = ""
 
     @property
@@ -75,9 +77,9 @@ class Stripper:
         cut = _UNFINISHED.search(text, max(0, len(text) - HELD_CHARS))
         self._held = cut.group() if cut else ""
         shown = text[: len(text) - len(self._held)]
-        return printable(shown, keep_colours=self._keep_colours)
+        return printable(shown, on_terminal=self._on_terminal)
 
     def close(self) -> str:
         """What was held back, as plain text; the stream is over."""
         held, self._held = self._held, ""
-        return printable(held, keep_colours=self._keep_colours)
+        return printable(held, on_terminal=self._on_terminal)

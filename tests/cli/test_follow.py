@@ -78,6 +78,14 @@ def test_a_tail_is_counted_in_lines_that_end_and_reads_no_more_than_it_needs(
     assert len(server.requests) == 1
 
 
+def test_a_tail_begins_where_retention_has_left_something(handles: list[RunHandle]) -> None:
+    gone = failure("410 Gone", "trimmed", "gone", asked=0, first=4096)
+    with standing_in(
+        reply(piece(b"0", 0, size=5000), gone, piece(b"x" * 900 + b"\nend\n", 4096))
+    ) as server:
+        assert tail_offset(handle_on(server, handles), 3) == 4096
+
+
 def test_presses_that_come_while_the_first_is_answered_are_counted() -> None:
     before = signal.getsignal(signal.SIGINT)
     with Presses() as presses:

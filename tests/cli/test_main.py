@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from outlast import __version__
 from outlast.cli.main import COMMANDS, main
-from tests.cli.terminal import Piped
+from tests.cli.terminal import COMMAND, Piped
 from tests.sdk.place import Place
 
 # What nobody pays for who only lists runs.
@@ -153,6 +154,34 @@ def test_a_closed_pipe_is_quiet(cli: Piped) -> None:
         client.stdout.close()
         assert client.stderr.read() == b""
         assert client.wait(20) == 141
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_a_closed_stream_changes_nothing(cli: Piped, closed: str) -> None:
+    line = f"exec {shlex.join(COMMAND)} run -- sh -c 'exit 3' {closed}"
+    done = subprocess.run(["sh", "-c", line], env=cli.environ, capture_output=True, timeout=40)
+    assert done.returncode == 3
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_full_disk_behind_stdout_is_told_in_one_line_and_the_run_goes_on(cli: Piped) -> None:
+    line = f"exec {shlex.join(COMMAND)} run -- sh -c 'echo x; exit 3' >/dev/full"
+    done = subprocess.run(["sh", "-c", line], env=cli.environ, capture_output=True, timeout=40)
+    told, error = done.stderr.decode().splitlines()
+    assert told.endswith("goes on")
+    assert error == "error: stdout: No space left on device"
+    assert done.returncode == 1
+    assert cli("wait", "@last").code == 3
+
+
+def test_a_folder_that_is_gone_is_named(cli: Piped, tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    line = f"cd gone && rmdir ../gone && exec {shlex.join(COMMAND)} run -- true"
+    done = subprocess.run(["sh", "-c", line], env=cli.environ, capture_output=True, timeout=40)
+    assert done.returncode == 1
+    assert done.stderr == (
+        b"error: the current folder was deleted: No such file or directory\n  try: cd ..\n"
+    )
 
 
 def test_another_workspace_may_be_named(cli: Piped, tmp_path: Path) -> None:

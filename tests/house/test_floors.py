@@ -20,6 +20,7 @@ FLOORS = {
     "catalog": 0,
     "process": 0,
     "printable": 0,
+    "stdout": 0,
     "units": 0,
     "journal": 0,
     "run": 1,
@@ -84,7 +85,7 @@ BARE = (
 )
 # What a room on floor 0 may import of its neighbours, lowest first.
 GROUND = (
-    "errors", "ids", "printable", "units", "process", "config", "catalog", "journal",
+    "errors", "ids", "printable", "stdout", "units", "process", "config", "catalog", "journal",
 )  # fmt: skip
 
 

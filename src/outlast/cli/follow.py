@@ -25,6 +25,9 @@ TWICE_S = 2.0
 START_S = 1.0
 # A press that comes right before a system call that waits is noticed after so long at the latest.
 LOOK_S = 0.2
+# The last lines are looked for in steps that grow up to so much.
+FIRST_LOOK_BYTES = 1 << 16
+LONGEST_LOOK_BYTES = 1 << 20
 # When nothing is printed for so long, it is told once what the run waits for.
 QUIET_S = 5.0
 STARTED = frozenset(("Running", "Finalizing", "Completed", "Failed", "Canceled"))
@@ -106,25 +109,29 @@ def headline(handle: RunHandle) -> str:
 
 
 def tail_offset(handle: RunHandle, lines: int, journal: str = "output") -> int:
-    """The offset where the last `lines` lines begin."""
+    """The offset where the last `lines` lines begin.
+
+    A line ends with "\\n" alone: a progress bar's carriage returns are within its line. Where
+    retention has taken the beginning away, that is the first offset that is kept.
+    """
     end = start = handle.output_size(journal)
-    data = b""
-    while start > 0 and data.count(b"\n") <= lines:
-        before, start = start, max(0, start - (1 << 16))
-        data = (
-            b"".join(
-                piece.data for piece in handle.output_so_far(start, end=before, journal=journal)
-            )
-            + data
-        )
-    rows = data.splitlines(keepends=True) if b"\r" not in data else _rows(data)
-    return end - sum(map(len, rows[-lines:])) if lines > 0 else end
-
-
-def _rows(data: bytes) -> list[bytes]:
-    """Lines by "\\n" alone: a progress bar's carriage returns are within its line."""
-    rows = data.split(b"\n")
-    return [row + b"\n" for row in rows[:-1]] + ([rows[-1]] if rows[-1] else [])
+    is_whole = True  # as far as was looked
+    look_bytes = FIRST_LOOK_BYTES
+    while lines > 0 and start > 0 and is_whole:
+        before, start = start, max(0, start - look_bytes)
+        look_bytes = min(4 * look_bytes, LONGEST_LOOK_BYTES)
+        gone: list[Trimmed] = []
+        pieces = handle.output_so_far(start, end=before, on_trimmed=gone.append, journal=journal)
+        data = b"".join(piece.data for piece in pieces)
+        if gone:
+            is_whole, start = False, gone[-1].first
+        last_ends = before == end and data.endswith(b"\n")
+        newlines = data.count(b"\n")
+        wanted = lines + 1 if last_ends else lines
+        if newlines >= wanted:
+            return start + len(data) - len(data.split(b"\n", newlines - wanted + 1)[-1])
+        lines = wanted - newlines
+    return start
 
 
 def to_the_end(handle: RunHandle) -> int:
@@ -137,6 +144,9 @@ def to_the_end(handle: RunHandle) -> int:
             return _detached(following, presses)
         except BrokenPipeError:
             say(f"nobody reads this any more; run {handle.id} goes on")
+            raise
+        except OSError:
+            say(f"what it prints can't be written here; run {handle.id} goes on")
             raise
     return tell_end(handle)
 

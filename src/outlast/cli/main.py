@@ -17,7 +17,7 @@ import click
 from outlast import __version__
 from outlast.cli import exits
 from outlast.errors import OutlastError
-from outlast.printable import printable
+from outlast.stdout import whole
 
 COMMANDS = Path(__file__).parent / "commands"
 
@@ -99,6 +99,8 @@ def outlast(home: str | None) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; return its exit code. Never a traceback for a user's mistake."""
+    _open_what_is_closed()
+    sys.stdout = whole(sys.stdout)
     try:
         code = outlast.main(arguments, prog_name="outlast", standalone_mode=False)
         sys.stdout.flush()
@@ -119,9 +121,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if os.environ.get("OUTLAST_DEBUG"):
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        _print_error(f"{where}{error.strerror or error}", None)
+        _print_os_error(error)
         return exits.FAILED
+
+
+def _open_what_is_closed() -> None:
+    """Of a program started with `>&-`, the next file that it opens would be its stdout."""
+    for fd, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is not None:
+            continue
+        null = os.open(os.devnull, os.O_RDWR)
+        os.dup2(null, fd)
+        if null != fd:
+            os.close(null)
+        setattr(sys, name, os.fdopen(fd, mode, closefd=False))
 
 
 def _wrong_usage(error: click.ClickException) -> int:
@@ -142,7 +155,24 @@ def _nobody_reads() -> int:
     return exits.BROKEN_PIPE
 
 
+def _print_os_error(error: OSError) -> None:
+    where = f"{error.filename}: " if error.filename else ""
+    hint = None
+    if isinstance(error, FileNotFoundError) and not where and not _has_folder():
+        where, hint = "the current folder was deleted: ", "cd .."
+    _print_error(f"{where}{error.strerror or error}", hint)
+
+
+def _has_folder() -> bool:
+    try:
+        return bool(Path.cwd())
+    except FileNotFoundError:
+        return False
+
+
 def _print_error(message: str, hint: str | None) -> None:
+    from outlast.printable import printable  # only a mistake pays
+
     print(f"error: {printable(message)}", file=sys.stderr)
     if hint:
         print(f"  try: {printable(hint)}", file=sys.stderr)

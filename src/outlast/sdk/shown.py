@@ -6,6 +6,7 @@ import codecs
 from typing import TextIO
 
 from outlast.printable import Stripper
+from outlast.stdout import whole
 
 RESET = "\x1b[0m"
 # Everything that needs a closer look: control characters, and whatever isn't ASCII.
@@ -15,15 +16,15 @@ UNPLAIN = bytes({*range(32), *range(127, 256)} - set(b"\t\n"))
 class Shown:
     """Writes pieces of a run's output to `to`; a character cut in two by a piece is still one.
 
-    Colours stay where `to` is a terminal, and are reset at the end.
+    Where `to` is a terminal, colours stay, to be reset at the end, and a progress bar is one line.
     """
 
     def __init__(self, to: TextIO, *, is_raw: bool = False) -> None:
-        self._to = to
+        self._to = whole(to)
         self._is_raw = is_raw
-        self._has_colours = to.isatty()
+        self._is_terminal = to.isatty()
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._stripper = Stripper(keep_colours=self._has_colours)
+        self._stripper = Stripper(on_terminal=self._is_terminal)
         self.is_at_line_start = True
 
     def write(self, data: bytes) -> None:
@@ -66,6 +67,6 @@ class Shown:
             return
         self._show(self._stripper.feed(self._decoder.decode(b"", True)))
         self._show(self._stripper.close())
-        if self._has_colours:
+        if self._is_terminal:
             self._to.write(RESET)
             self._to.flush()
