@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,8 @@ def test_steps_count_by_themselves_for_each_name(folder: RunFolder) -> None:
         (1e-320, {"v": 1e-320}),
         (math.nan, {"v": None, "x": "nan"}),
         (np.float64("-inf"), {"v": None, "x": "-inf"}),
+        (np.longdouble(0.5), {"v": 0.5}),
+        (Decimal("1.5"), {"v": 1.5}),
     ],
 )
 def test_every_kind_of_scalar_is_kept(folder: RunFolder, value: Any, kept: dict[str, Any]) -> None:
@@ -75,10 +78,26 @@ def test_every_kind_of_scalar_is_kept(folder: RunFolder, value: Any, kept: dict[
     assert {key: point[key] for key in ("v", "x") if key in point} == kept
 
 
-@pytest.mark.parametrize("value", [[1, 2], range(3), {"a": 1}, np.zeros(2), object(), None])
+@pytest.mark.parametrize(
+    "value",
+    [[1, 2], range(3), {"a": 1}, np.zeros(2), object(), None, 1j, 10**400, np.datetime64("2026")],
+)
 def test_what_is_no_scalar_is_refused_by_name(folder: RunFolder, value: Any) -> None:
     with pytest.raises(Invalid, match="weight"):
         Run(folder).log("weight", value)
+    assert records(folder, "m") == []
+
+
+@pytest.mark.parametrize("step", [7, 7.0, np.int64(7), np.float32(7), np.array(7)])
+def test_a_step_is_any_whole_number(folder: RunFolder, step: Any) -> None:
+    Run(folder).log("loss", 1, step=step)
+    assert [point["s"] for point in records(folder, "m")] == [7]
+
+
+@pytest.mark.parametrize("step", [1.5, math.nan, math.inf, 2**63, "7", [7], np.zeros(2)])
+def test_a_step_that_is_none_is_refused_and_never_rounded(folder: RunFolder, step: Any) -> None:
+    with pytest.raises(Invalid, match=r"step of loss = .*: give a whole number of 64 bits"):
+        Run(folder).log("loss", 1, step=step)
     assert records(folder, "m") == []
 
 
@@ -87,10 +106,12 @@ def test_lists_rows_and_tables_are_kept(folder: RunFolder) -> None:
     run.log_list("l", [1, np.float64(2.5), math.inf])
     run.log_row("r", x=1, y="b")
     run.log_table("t", {"x": [1, 2], "y": [3, 4]})
+    run.log_table("one", {"x": 1, "y": "word", "z": np.array(0.5)})
     assert [record["v"] for record in records(folder)[1:]] == [
         [1, 2.5, "inf"],
         {"x": 1, "y": "b"},
         {"x": [1, 2], "y": [3, 4]},
+        {"x": [1], "y": ["word"], "z": [0.5]},
     ]
     with pytest.raises(Invalid, match="equal length"):
         run.log_table("t", {"x": [1, 2], "y": [3]})
@@ -213,6 +234,13 @@ def test_an_upload_never_leaves_the_folder(folder: RunFolder, name: str) -> None
 def test_a_missing_file_is_named(folder: RunFolder) -> None:
     with pytest.raises(NotFound, match="absent"):
         Run(folder).upload_file("x", "absent")
+
+
+def test_a_folder_given_as_a_file_is_told_what_takes_folders(
+    folder: RunFolder, tmp_path: Path
+) -> None:
+    with pytest.raises(Invalid, match="it is a folder; give it to upload_folder"):
+        Run(folder).upload_file("x", str(tmp_path))
 
 
 def test_a_folder_is_uploaded_file_by_file(folder: RunFolder, tmp_path: Path) -> None:

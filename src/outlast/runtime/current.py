@@ -23,6 +23,8 @@ from outlast.run.folder import RunFolder
 from outlast.runtime import interactive, models, uploads
 from outlast.runtime.recorder import Recorder
 
+LEAST_STEP, GREATEST_STEP = -(2**63), 2**63 - 1
+
 _lock = threading.Lock()
 _current: Optional[Run] = None
 
@@ -71,7 +73,8 @@ class Run:
 
         Without `step`, each name counts by itself from 0. Returns when the record is in the page
         cache: it survives this process. `description` is accepted and not kept. Raises Invalid for
-        a list (use log_list) and for what isn't a scalar; nothing was logged then.
+        a list (use log_list), for what isn't a scalar and for a step that isn't a whole number of
+        64 bits; nothing was logged then.
         """
         if step is None:
             counter = self._steps.get(name)
@@ -82,7 +85,8 @@ class Run:
         else:
             if name not in self._steps:
                 check_name("name", name)
-            step = int(step)
+            if type(step) is not int or not LEAST_STEP <= step <= GREATEST_STEP:
+                step = _step(name, step)
             self._steps[name] = count(step + 1)
         if type(value) is float and value - value == 0.0:  # finite: the usual case, unquoted
             text = repr(value)
@@ -103,14 +107,12 @@ class Run:
         row = {column: _cell(f"{name}.{column}", cell) for column, cell in columns.items()}
         self._note(logged.ROW, n=check_name("name", name), v=row)
 
-    def log_table(
-        self, name: str, value: Mapping[str, Sequence[Any]], description: str = ""
-    ) -> None:
-        """Log a whole table: {column: [values]}, all of one length."""
+    def log_table(self, name: str, value: Mapping[str, Any], description: str = "") -> None:
+        """Log a whole table: {column: [values]}, all of one length; one value is a row of it."""
         if not isinstance(value, Mapping):
             raise Invalid.field(name, value, "give a dict of columns, as {'x': [1, 2]}")
         table = {
-            str(column): [_cell(f"{name}.{column}", cell) for cell in cells]
+            str(column): [_cell(f"{name}.{column}", cell) for cell in _listed(cells)]
             for column, cells in value.items()
         }
         if len({len(cells) for cells in table.values()}) > 1:
@@ -402,6 +404,23 @@ def _scalar(name: str, value: Any) -> str:
     raise Invalid.field(name, value, "log takes a number, a bool or a string")
 
 
+def _step(name: str, step: Any) -> int:
+    """A step that came as a NumPy integer, a tensor of one, or a float without a fraction."""
+    try:
+        whole = int(step)
+        if whole == step and LEAST_STEP <= whole <= GREATEST_STEP:
+            return whole
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise Invalid.field(f"step of {name}", step, "give a whole number of 64 bits")
+
+
+def _listed(cells: Any) -> Any:
+    """The values of a column; a single one is a column of one row."""
+    is_one = isinstance(cells, (str, bytes)) or not hasattr(cells, "__iter__")
+    return [cells] if is_one or getattr(cells, "ndim", 1) == 0 else cells
+
+
 def _cell(name: str, value: Any) -> Any:
     """As `_plain`; what JSON can't write as a number is the string "nan", "inf" or "-inf"."""
     plain = _plain(name, value)
@@ -412,15 +431,17 @@ def _plain(name: str, value: Any) -> Any:
     """A Python scalar of what may be a NumPy scalar, a tensor of one element, or one already."""
     if value is None or isinstance(value, (bool, str)):
         return value
-    if isinstance(value, int):
-        # Beyond 64 bits no store keeps it exactly.
-        return int(value) if -(2**63) <= value < 2**63 else float(value)
-    if isinstance(value, float):
-        return float(value)
     if isinstance(value, (list, tuple, dict, set, range)) or getattr(value, "ndim", 0) != 0:
         raise Invalid.field(name, value, "give one value; use log_list for several")
-    if hasattr(value, "item"):
-        return _plain(name, value.item())
-    if hasattr(value, "__float__"):
-        return float(value)
+    try:
+        if isinstance(value, int):
+            # Beyond 64 bits no store keeps it exactly.
+            return int(value) if -(2**63) <= value < 2**63 else float(value)
+        if isinstance(value, float) or not hasattr(value, "item"):
+            return float(value)
+        inner = value.item()
+        # NumPy's longdouble gives itself: Python has no number of its precision.
+        return float(value) if type(inner) is type(value) else _plain(name, inner)
+    except (TypeError, ValueError, OverflowError):
+        pass
     raise Invalid.field(name, value, "give a number, a bool or a string")

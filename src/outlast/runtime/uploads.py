@@ -31,7 +31,10 @@ def copy_file(
     try:
         with open(source, "rb") as file:
             return _write(target, name, file)
-    except (FileNotFoundError, IsADirectoryError):
+    except IsADirectoryError:
+        remedy = "it is a folder; give it to upload_folder"
+        raise Invalid.field("path", os.fspath(source), remedy) from None
+    except FileNotFoundError:
         raise NotFound(f"path = {os.fspath(source)!r}: no such file") from None
 
 
