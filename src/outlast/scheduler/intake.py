@@ -20,7 +20,7 @@ from outlast.executors.executor import Executor
 from outlast.ids import new_run_id
 from outlast.run import redact
 from outlast.run.environment import Environment
-from outlast.run.folder import WORK
+from outlast.run.folder import WORK, RunFolder
 from outlast.run.spec import Resources, RunSpec, Source
 from outlast.scheduler import launching, pools
 from outlast.scheduler.launching import Launch
@@ -146,6 +146,7 @@ class Intake:
             if remedy:
                 raise Invalid.field(f"outputs[{index}]", output.path, remedy)
             named[real] = index
+        _check_names(spec, RunFolder(folder), work)
 
     def _check_ids(self, spec: RunSpec) -> None:
         runs = schema.runs.c
@@ -167,6 +168,25 @@ class Intake:
             return source
         taken = snapshot.take(source.folder, self._blobs, home=self._home)
         return source._replace(digest=taken.digest, left_out=snapshot.told(taken.left_out))
+
+
+def _check_names(spec: RunSpec, folder: RunFolder, work: str) -> None:
+    """Two files under one name in the manifest: only one of them would be kept.
+
+    A path above the working folder loses its "../", an absolute one its "/".
+    """
+    declared = outputs.places(spec, folder, work)[: len(spec.outputs)]
+    paths = {outputs.OUTPUTS: os.path.join(work, outputs.OUTPUTS)}
+    for place in declared:
+        paths.setdefault(place.name, place.path)
+    for index, place in enumerate(declared):
+        parts = place.name.split("/") if place.name else []
+        for depth in range(len(parts) + 1):
+            above = paths.get("/".join(parts[:depth]))
+            if above is None or place.path == os.path.join(above, *parts[depth:]):
+                continue
+            remedy = f"its name would be {place.name}, which belongs to {above}; rename one"
+            raise Invalid.field(f"outputs[{index}]", spec.outputs[index].path, remedy)
 
 
 def _check_place(target: Target) -> None:
