@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -108,9 +109,16 @@ def wait_gone(pidfd: int) -> None:
     os.close(pidfd)
 
 
-@pytest.fixture
-def place_at() -> Iterator[Callable[[Path], Place]]:
-    """Workspaces with a server that runs; stopped at the end, their runs canceled."""
+def end_runs(place: Place) -> None:
+    """Cancel what is left, and wait until it has ended."""
+    for handle in place.workspace.runs():
+        if not handle.is_over:
+            handle.cancel(force=True)
+            handle.wait(raise_on_error=False)
+
+
+@contextmanager
+def _places() -> Iterator[Callable[[Path], Place]]:
     places: list[Place] = []
 
     def make(home: Path) -> Place:
@@ -122,12 +130,24 @@ def place_at() -> Iterator[Callable[[Path], Place]]:
     for place in places:
         if find(place.home) is None:
             place.start_server()
-        for handle in place.workspace.runs():
-            if not handle.is_over:
-                handle.cancel(force=True)
-                handle.wait(raise_on_error=False)
+        end_runs(place)
         place.workspace.close()
         place.stop_server()
+
+
+def _home_in(folder: Path, database_url: str) -> Path:
+    home = folder / "home"
+    if database_url:
+        home.mkdir(mode=0o700)
+        (home / "config.toml").write_text(f'database_url = "{database_url}"\n')
+    return home
+
+
+@pytest.fixture
+def place_at() -> Iterator[Callable[[Path], Place]]:
+    """Workspaces with a server that runs; stopped at the end, their runs canceled."""
+    with _places() as make:
+        yield make
 
 
 @pytest.fixture
@@ -138,8 +158,22 @@ def place(
     place_at: Callable[[Path], Place],
 ) -> Place:
     """A fresh workspace with a server that runs."""
-    home = tmp_path / "home"
-    if workspace_database:
-        home.mkdir(mode=0o700)
-        (home / "config.toml").write_text(f'database_url = "{workspace_database}"\n')
-    return place_at(home)
+    return place_at(_home_in(tmp_path, workspace_database))
+
+
+@pytest.fixture(scope="module")
+def module_place(module_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    with _places() as make:
+        yield make(_home_in(tmp_path_factory.mktemp("place"), module_database))
+
+
+@pytest.fixture
+def shared_place(module_place: Place) -> Iterator[Place]:
+    """The workspace of a module whose tests look at nothing but their own runs.
+
+    Its server runs, also when the test before has killed it; no run goes on.
+    """
+    module_place.start_server()
+    yield module_place
+    module_place.start_server()
+    end_runs(module_place)

@@ -27,6 +27,13 @@ pytestmark = pytest.mark.slow
 
 IN_TIME_S = 5.0
 
+
+@pytest.fixture
+def place(shared_place: Place) -> Place:
+    """Each test looks at runs of its own, and leaves a server behind or none."""
+    return shared_place
+
+
 # A training script with a worker, which ends with it as a data loader's does.
 SCRIPT = """
 import subprocess, sys

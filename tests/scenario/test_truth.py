@@ -18,6 +18,12 @@ from tests.scenario.conftest import Place
 pytestmark = [pytest.mark.slow, pytest.mark.each_database]
 
 
+@pytest.fixture
+def place(shared_place: Place) -> Place:
+    """Each test looks at runs of its own, and leaves a server behind or none."""
+    return shared_place
+
+
 def submit(place: Place, *command: str, options: tuple[str, ...] = ()) -> str:
     return place.outlast("run", "-d", *options, "--", *command).strip()
 
