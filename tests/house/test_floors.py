@@ -47,6 +47,7 @@ TOWERS = {
         "config",
         "process",
         "printable",
+        "stdout",
         "run",
         "transport",
         "artifacts",
