@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import sys
 from pathlib import Path
 
 from playwright.sync_api import Browser, expect
@@ -134,18 +135,35 @@ def test_progress_bars_and_colours_are_shown_and_sequences_are_not(
 
 
 def test_metrics_stand_beside_the_log(person: Watched, server: Server, tmp_path: Path) -> None:
-    script = tmp_path / "train.py"
+    script, go = tmp_path / "train.py", tmp_path / "go"
     script.write_text(
-        "import outlast\nrun = outlast.Run.get_context()\n"
-        "for step in range(5): run.log('loss', 1 / (step + 1))\n"
+        "import os, time, outlast\nrun = outlast.Run.get_context()\n"
+        "for step in range(5):\n"
+        "    run.log('rate', 3)\n"
+        "    run.log('loss', 1 / (step + 1) if step != 1 else float('nan'))\n"
+        f"while not os.path.exists({str(go)!r}): time.sleep(0.05)\n"
+        "run.log('loss', 0.125)\n"
     )
-    import sys
-
-    run_id = submit(server, sys.executable, str(script))
+    run_id = submit(server, sys.executable, str(script), wait_s=0)
     person.log_in()
     page = person.open(f"/runs/{run_id}")
-    row = page.get_by_label("Metrics").get_by_role("row").filter(has_text="loss")
+    metrics = page.get_by_label("Metrics")
+    row = metrics.get_by_role("row").filter(has_text="loss")
     expect(row).to_contain_text("0.2")
+    curve = metrics.get_by_role("img")
+    expect(curve).to_have_accessible_name(re.compile("^loss: 5 points, step 0 to 4, .*last 0.2$"))
+    expect(curve.locator("circle")).to_have_count(1)  # the first, cut off from the rest by a nan
+    expect(curve.locator("polyline")).to_have_attribute("points", re.compile(r"^\S+ \S+ \S+$"))
+    go.touch()
+    expect(curve).to_have_accessible_name(re.compile("^loss: 6 points, .*last 0.125$"))
+    four = re.compile(r"^\S+ \S+ \S+ \S+$")
+    expect(curve.locator("polyline")).to_have_attribute("points", four)
+    curve.hover(position={"x": 300, "y": 60})
+    expect(metrics.locator("figcaption")).to_contain_text(re.compile("at step [0-9]"))
+    metrics.get_by_role("button", name="rate").press("Enter")
+    expect(curve).to_have_accessible_name(re.compile("^rate: 5 points"))
+    expect(curve.locator("polyline")).to_have_count(1)
+    wait_over(server, run_id)
 
 
 PAYLOADS = (
