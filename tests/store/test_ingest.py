@@ -50,7 +50,7 @@ def test_a_new_run_gets_its_row(database: Database, ingest: Ingest, tmp_path: Pa
     assert found.state.status == QUEUED
     assert found.instructions == (Enqueue(1),)
     assert found.moved == ("decisions",)
-    assert found.is_changed
+    assert found.before is None
     assert not found.more
     shown = row(database)
     assert (shown["id"], shown["name"], shown["experiment"]) == ("run1", "first", "digits")
@@ -91,7 +91,7 @@ def test_nothing_new_changes_nothing(database: Database, ingest: Ingest, tmp_pat
     again = ingest.run(written.folder)
     assert again.instructions == ()
     assert again.moved == ()
-    assert not again.is_changed
+    assert again.before == again.state
     assert again.version == first.version
     assert snapshot(database) == before
 
@@ -337,19 +337,6 @@ def test_a_failed_run_keeps_its_cause(database: Database, ingest: Ingest, tmp_pa
     assert ingest.run(written.folder).state.status == FAILED
     shown = row(database)
     assert (shown["cause"], shown["exit_code"]) == ("exit_code", 3)
-
-
-def test_unfinished_runs_are_found_again(
-    database: Database, ingest: Ingest, tmp_path: Path
-) -> None:
-    for name in ("a", "b", "c"):
-        written = Written(tmp_path, name)
-        written.start()
-        if name == "b":
-            written.end()
-        ingest.run(written.folder)
-    with database.read() as connection:
-        assert [found[0] for found in runs.iter_unfinished(connection)] == ["a", "c"]
 
 
 def test_starting_is_seen_before_the_supervisor_speaks(ingest: Ingest, tmp_path: Path) -> None:

@@ -64,17 +64,6 @@ def test_committing_twice_is_once_and_another_content_is_refused(two_runs: Datab
             manifests.commit(connection, made("none", 1, [entry()]), 7)
 
 
-def test_a_file_that_another_run_left_has_an_owner(two_runs: Database) -> None:
-    with two_runs.write() as connection:
-        manifests.commit(connection, made("one", 1, [entry()]), 7)
-        assert manifests.owner_of(connection, entry(), "two") == "one"
-        assert manifests.owner_of(connection, entry(), "one") is None  # its own
-        # Written again with the same content: it is the second run's.
-        assert manifests.owner_of(connection, entry(mtime_ns=6), "two") is None
-        assert manifests.owner_of(connection, entry(content="b"), "two") is None
-        assert manifests.owner_of(connection, entry("outputs/other"), "two") is None
-
-
 def test_contents_are_those_that_some_run_has(two_runs: Database) -> None:
     with two_runs.write() as connection:
         manifests.commit(connection, made("one", 1, [entry(), entry("x", "b")]), 7)

@@ -17,6 +17,7 @@ from outlast.run.state import STATUSES, InvalidTransition, RunState, initial, st
 from outlast.run.verdict import CAUSES
 from outlast.why.evidence import Evidence
 from outlast.why.explain import explain
+from outlast.why.finding import Explanation
 from outlast.why.story import Told
 from tests.why.scenes import SPEC, T0, S, at, scene, scenes
 
@@ -106,6 +107,15 @@ def test_the_command_that_changes_it_is_said(name: str) -> None:
     assert explain(ALL[name]).findings[0].command == COMMANDS[name]
 
 
+def said(found: Explanation) -> str:
+    """Every text that a person gets to read of it."""
+    texts = [found.headline]
+    for finding in found.findings:
+        facts = [fact.text for fact in finding.evidence]
+        texts += [finding.claim, *facts, finding.next, finding.command]
+    return "\n".join(texts)
+
+
 def test_a_leftover_is_shown_with_what_it_does() -> None:
     (fact,) = explain(ALL["orphan_process"]).findings[0].evidence
     assert fact.text == (
@@ -133,7 +143,7 @@ def test_a_finding_leads_to_the_byte_in_the_output() -> None:
 def test_what_a_hostile_job_printed_moves_no_cursor() -> None:
     evil = b"\x1b[2J\x1b]0;pwned\x07ERROR: \x9b31mboom\xff\x00\x1b[1A\n"
     base = ALL["exit_code"]
-    text = explain(replace(base, output_tail=evil, output_size=len(evil))).to_text()
+    text = said(explain(replace(base, output_tail=evil, output_size=len(evil))))
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", text)
     assert "boom" in text
 
@@ -239,7 +249,7 @@ def test_explain_answers_whatever_the_story(
     )
     found = explain(evidence)
     assert found.headline
-    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", found.to_text())
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", said(found))
     assert explain(Evidence.from_dict(evidence.to_dict())) == found
 
 
@@ -258,7 +268,7 @@ def test_a_secret_in_a_leftovers_command_line_is_starred_out() -> None:
     told = {"pid": 7, "command": "python push.py --token hf_abcdefghijklmnopqrstuvwx", "cpu_s": 1}
     story = [item.event for item in ALL["orphan_process.told"].story]
     secret = scene([*story[:-1], ev.Leftovers(at(13), 1, (told,), at(300), 0)], now_s=20)
-    text = explain(secret).to_text()
+    text = said(explain(secret))
     assert "push.py" in text
     assert "hf_abc" not in text
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import random
 import re
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Set, Tuple
 from urllib.parse import unquote, urlsplit
 
 from outlast.data.extras import extra
@@ -264,10 +264,3 @@ def _name(path: str, begin: str) -> str:
     parts = [part for part in rest.split("/") if part not in ("", ".", "..")]
     safe = [_UNSAFE.sub("_", part)[:255] for part in parts]
     return "/".join(safe) or "file"
-
-
-def base_of(definition: Definition) -> Optional[str]:
-    """The folder that all files of a local definition lie in, None of a remote one."""
-    if any(is_url(source.root or source.path) for source in definition.sources):
-        return None
-    return _common([_of_source(source) for source in definition.sources], True)

@@ -28,8 +28,6 @@ _LOGGED = re.compile(re.escape(names.LOGGED_PREFIX) + r"[A-Za-z0-9._-]{1,200}")
 RECORDS = frozenset((names.EVENTS, names.DECISIONS, names.TRIALS))
 BYTES = frozenset((names.OUTPUT, names.ENVIRONMENT))
 
-Wake = Callable[[], None]
-
 
 class Piece(NamedTuple):
     """Bytes of a journal, from `start` to just before `next`."""

@@ -47,11 +47,6 @@ class Ingested(NamedTuple):
     more: bool  # there is more: call again
     registers: bool = False  # something is to be registered as a model
 
-    @property
-    def is_changed(self) -> bool:
-        """Whether the run's state is another one now."""
-        return self.before != self.state
-
 
 class _Known(NamedTuple):
     """What the index holds of a run."""

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from outlast.errors import Conflict
 from outlast.run.manifest import Entry, Manifest
 from outlast.store.runs import key_of
-from outlast.store.schema import manifest_files, manifests, runs
+from outlast.store.schema import manifest_files, manifests
 from outlast.store.statement import execute_many
 
 _FILE = ("run", "attempt", "path", "size_bytes", "sha256", "mtime_ns", "origin", "source")
@@ -93,24 +93,6 @@ def files_of(connection: Connection, run_id: str) -> list[Entry]:
     """The stored outputs of a run's last stored attempt, by path. Raises NotFound."""
     manifest = load(connection, run_id)
     return [] if manifest is None else list(manifest.entries)
-
-
-def owner_of(connection: Connection, entry: Entry, run_id: str) -> str | None:
-    """Another run that has stored this very file: the same place, content and time of writing."""
-    query = (
-        sa.select(runs.c.id)
-        .join(manifest_files, manifest_files.c.run == runs.c.key)
-        .where(
-            manifest_files.c.sha256 == entry.sha256,
-            manifest_files.c.source == _portable(entry.source),
-            manifest_files.c.mtime_ns == entry.mtime_ns,
-            runs.c.id != run_id,
-        )
-        .order_by(runs.c.key)
-        .limit(1)
-    )
-    found = connection.execute(query).scalar()
-    return None if found is None else str(found)
 
 
 def contents(connection: Connection) -> Iterator[str]:

@@ -154,21 +154,6 @@ def state_of(connection: Connection, run_id: str) -> tuple[int, RunState]:
     return found.version, RunState.from_dict(msgspec.json.decode(found.state))
 
 
-def iter_unfinished(connection: Connection) -> Iterable[tuple[str, RunSpec, RunState]]:
-    """Every run that isn't over, the oldest first: what a starting server takes up again."""
-    query = (
-        sa.select(runs.c.id, runs.c.spec, runs.c.state)
-        .where(runs.c.status.not_in(sorted(TERMINAL)))
-        .order_by(runs.c.created_ns, runs.c.key)
-    )
-    for run_id, spec, state in connection.execute(query):
-        yield (
-            run_id,
-            RunSpec.from_dict(msgspec.json.decode(spec)),
-            RunState.from_dict(msgspec.json.decode(state)),
-        )
-
-
 def values_of(connection: Connection, run_id: str, *, limit: int = 10_000) -> list[dict[str, Any]]:
     """What was logged and isn't a number, in order of arrival. Raises NotFound."""
     query = (
@@ -198,13 +183,6 @@ def oddities_of(connection: Connection, run_id: str) -> list[dict[str, Any]]:
         .order_by(oddities.c.journal, oddities.c.offset)
     )
     return [dict(found) for found in connection.execute(query).mappings()]
-
-
-def cursors_of(connection: Connection, run_id: str) -> dict[str, int]:
-    """Up to where each of the run's journals is read. Raises NotFound."""
-    query = sa.select(cursors.c.journal, cursors.c.offset)
-    found = connection.execute(query.where(cursors.c.run == key_of(connection, run_id)))
-    return {journal: offset for journal, offset in found}
 
 
 def dependents(connection: Connection, run_id: str) -> list[str]:

@@ -37,11 +37,6 @@ class Story:
         self._is_synced = False
         self._write()
 
-    def tell_durably(self, event: ev.Event) -> bool:
-        """As `tell`; True when the event is on the disk already."""
-        self.tell(event)
-        return self.sync()
-
     def sync(self) -> bool:
         """Is everything told so far on the disk? Tries once; a timer goes on trying."""
         if self._is_synced:

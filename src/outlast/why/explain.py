@@ -6,15 +6,13 @@ rule knows more, the state's own cause and message speak.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from functools import cache
 from typing import Protocol, cast
 
+from outlast import catalog
 from outlast.run import state as st
 from outlast.run.verdict import CAUSES
 from outlast.units import between, count, duration
-from outlast.why import rules
 from outlast.why.evidence import Evidence
 from outlast.why.finding import SEVERITIES, Explanation, Finding
 from outlast.why.wording import ending, ran_s
@@ -34,9 +32,8 @@ class Rule(Protocol):
 @cache
 def all_rules() -> tuple[Rule, ...]:
     """Every rule, in the order of RANK, then of names."""
-    names = sorted(module.name for module in pkgutil.iter_modules(rules.__path__))
-    modules = [cast(Rule, importlib.import_module(f"{rules.__name__}.{name}")) for name in names]
-    return tuple(sorted(modules, key=lambda module: module.RANK))
+    rules = (cast(Rule, module) for module in catalog.load("outlast.why.rules"))
+    return tuple(sorted(rules, key=lambda rule: rule.RANK))
 
 
 def explain(evidence: Evidence) -> Explanation:

@@ -74,22 +74,6 @@ class Explanation:
         findings = tuple(_finding_from_dict(item) for item in data.get("findings", ()))
         return cls(str(data.get("headline", "")), findings)
 
-    def to_text(self) -> str:
-        """The answer as lines for a person, without colours."""
-        lines = [self.headline]
-        for finding in self.findings:
-            mark = {"problem": "x", "warning": "!", "info": "-"}[finding.severity]
-            lines += ["", f"{mark} {finding.claim}"]
-            lines += [f"    {_with_place(fact)}" for fact in finding.evidence]
-            lines += [f"  next: {finding.next}"] if finding.next else []
-            lines += [f"  $ {finding.command}"] if finding.command else []
-        return "\n".join(lines)
-
-
-def _with_place(fact: Fact) -> str:
-    text = fact.text.replace("\n", "\n      ")
-    return text if fact.offset is None else f"{text}  [{fact.journal} @ {fact.offset}]"
-
 
 def _finding_to_dict(finding: Finding) -> dict[str, Any]:
     return {

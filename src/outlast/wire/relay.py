@@ -138,11 +138,6 @@ class ServerHalf:
         self._pings = self._answered = 0
 
     @property
-    def behind_bytes(self) -> int:
-        """Written, but not sent to this client."""
-        return max(0, self._written - self.sent)
-
-    @property
     def is_closed(self) -> bool:
         """Closed was returned, or all was said."""
         return self._is_closed
