@@ -77,7 +77,8 @@ def test_the_migrations_make_what_the_schema_says(database_url: str, tmp_path: P
     migrated.close()
 
 
-def test_from_nothing_the_migrations_make_the_same(database: Database) -> None:
+def test_from_nothing_the_migrations_make_the_same(database_url: str) -> None:
+    database = Database.open(database_url)
     expected = described(database)
     with database.write() as connection:
         metadata.drop_all(connection)
@@ -85,6 +86,7 @@ def test_from_nothing_the_migrations_make_the_same(database: Database) -> None:
     found = described(database)
     del expected["alembic_version"], found["alembic_version"]  # alembic makes its own
     assert found == expected
+    database.close()
 
 
 def test_runs_of_the_first_schema_are_still_there(database_url: str) -> None:
@@ -113,47 +115,60 @@ def test_opening_again_migrates_nothing(database_url: str) -> None:
     opened.close()
 
 
+# Opens each database that it is told in a process of its own, which is killed at a statement.
 KILLED = """
 import os, signal, sys
 import sqlalchemy as sa
+import outlast.store.migrations
 from outlast.store.database import Database
 
-left = int(sys.argv[2])
+def open_and_die(url, left):
+    def count_down(*_):
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
 
-def count_down(*_):
-    global left
-    left -= 1
-    if left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
+    sa.event.listen(sa.Engine, "before_cursor_execute", count_down)
+    Database.open(url).close()
 
-sa.event.listen(sa.Engine, "before_cursor_execute", count_down)
-Database.open(sys.argv[1]).close()
+for line in sys.stdin:
+    url, left = line.split()
+    pid = os.fork()
+    if pid == 0:
+        open_and_die(url, int(left))
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """
 
 
 @pytest.mark.slow
 def test_killed_at_any_statement_it_is_the_old_schema_or_the_new(tmp_path: Path) -> None:
-    code = 0
     statements = 0
-    while code == 0 and statements < 60:
-        statements += 1
-        path = tmp_path / f"{statements}.db"
-        make_0001(f"sqlite:///{path}")
-        ended = subprocess.run(
-            [sys.executable, "-c", KILLED, f"sqlite:///{path}", str(statements)], check=False
-        )
-        plain = sqlite3.connect(path)
-        version = plain.execute("SELECT version_num FROM alembic_version").fetchone()[0]
-        has_column = "duration_ns" in [row[1] for row in plain.execute("PRAGMA table_info(runs)")]
-        plain.close()
-        if ended.returncode == 0:
-            break  # there is no further statement
-        assert ended.returncode == -signal.SIGKILL
-        assert (version, has_column) in (("0001", False), (schema.HEAD, True))
-        opened = Database.open(f"sqlite:///{path}")
-        with opened.read() as connection:
-            assert len(runs.page(connection, Query()).rows) == 3
-        opened.close()
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as opener:
+        assert opener.stdin is not None
+        assert opener.stdout is not None
+        while statements < 60:
+            statements += 1
+            path = tmp_path / f"{statements}.db"
+            make_0001(f"sqlite:///{path}")
+            print(f"sqlite:///{path}", statements, file=opener.stdin, flush=True)
+            exit_code = int(opener.stdout.readline())
+            plain = sqlite3.connect(path)
+            version = plain.execute("SELECT version_num FROM alembic_version").fetchone()[0]
+            columns = [row[1] for row in plain.execute("PRAGMA table_info(runs)")]
+            has_column = "duration_ns" in columns
+            plain.close()
+            if exit_code == 0:
+                break  # there is no further statement
+            assert exit_code == -signal.SIGKILL
+            assert (version, has_column) in (("0001", False), (schema.HEAD, True))
+            opened = Database.open(f"sqlite:///{path}")
+            with opened.read() as connection:
+                assert len(runs.page(connection, Query()).rows) == 3
+            opened.close()
     assert statements > 5
     assert (version, has_column) == (schema.HEAD, True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,11 @@ def ids(database: Database, **query: Any) -> list[str]:
     return found
 
 
-@pytest.fixture
-def filled(database: Database, tmp_path: Path) -> Database:
-    """Runs r0 to r8; loss is equal in pairs, and r7 and r8 have none (r7: nan)."""
+@pytest.fixture(scope="module")
+def filled(module_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """To be read only: r0 to r8; loss is equal in pairs, and r7 and r8 have none (r7: nan)."""
+    tmp_path = tmp_path_factory.mktemp("filled")
+    database = Database.open(module_database or f"sqlite:///{tmp_path}/outlast.db")
     ingest = Ingest(database)
     for number in range(9):
         written = make(
@@ -61,12 +64,14 @@ def filled(database: Database, tmp_path: Path) -> Database:
             written.start()
             written.end()
         ingest.run(written.folder)
-    return database
+    yield database
+    database.close()
 
 
 ALL = [f"r{number}" for number in range(9)]
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize("limit", [1, 2, 4, 50])
 @pytest.mark.parametrize(
     ("sort", "expected"),
@@ -95,6 +100,7 @@ def test_infinite_values_are_sorted_and_paged(database: Database, tmp_path: Path
     assert ids(database, sort="metrics.loss", limit=1) == ["b", "a", "c"]
 
 
+@pytest.mark.each_database
 def test_filters_are_combined(filled: Database) -> None:
     assert ids(filled, experiment="odd", sort="metrics.loss") == ["r1", "r3", "r5", "r7"]
     assert ids(filled, status=["Completed"], sort="-metrics.loss", limit=1) == ["r5", "r2"]
@@ -137,6 +143,7 @@ def test_a_run_that_comes_in_between_moves_no_page(database: Database, tmp_path:
     assert second.next is None
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize(
     ("query", "field"),
     [
@@ -159,6 +166,7 @@ def test_a_wrong_field_is_named(filled: Database, query: Query, field: str) -> N
     assert str(caught.value).startswith(field)
 
 
+@pytest.mark.each_database
 def test_a_cursor_of_another_order_is_refused(filled: Database) -> None:
     with filled.read() as connection:
         cursor = runs.page(connection, Query(limit=1)).next or ""
@@ -208,6 +216,7 @@ def test_unknown_runs_are_not_found(database: Database) -> None:
         assert runs.dependents(connection, "x") == []
 
 
+@pytest.mark.each_database
 def test_experiments_are_counted(filled: Database) -> None:
     with filled.read() as connection:
         found = runs.experiments(connection)
