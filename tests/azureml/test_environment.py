@@ -54,7 +54,8 @@ def test_without_packages_it_is_the_callers_own() -> None:
     made.python.user_managed_dependencies = True
     assert made._spec() == {}
     made.python.interpreter_path = "/opt/python/bin/python"
-    assert made._spec() == {"kind": "existing", "interpreter": "/opt/python/bin/python"}
+    existing = {"kind": "existing", "interpreter": "/opt/python/bin/python"}
+    assert made._spec() == {"name": "default-environment", **existing}
     copy = made.clone("copy")
     copy.python.interpreter_path = "python"
     assert (copy.name, made.python.interpreter_path) == ("copy", "/opt/python/bin/python")

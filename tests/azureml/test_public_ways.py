@@ -8,11 +8,21 @@ from typing import Any
 
 import pytest
 
+from outlast.azureml.authentication import AbstractAuthentication, MsiAuthentication
 from outlast.azureml.dataset import Dataset
-from outlast.azureml.exceptions import UserErrorException
+from outlast.azureml.environment import Environment
+from outlast.azureml.exceptions import (
+    ComputeTargetException,
+    UserErrorException,
+    WebserviceException,
+)
 from outlast.azureml.experiment import Experiment
+from outlast.azureml.model import Model
+from outlast.azureml.names import load, why_absent
+from outlast.azureml.resource_configuration import ResourceConfiguration
 from outlast.azureml.run import Run
 from outlast.azureml.script_config import ScriptRunConfig
+from tests.sdk.place import Place
 
 
 def submitted(experiment: Experiment, script: str, **options: Any) -> Run:
@@ -100,3 +110,47 @@ def test_the_snapshot_of_a_run_is_restored_as_a_zip_file(experiment: Experiment)
     with pytest.raises(UserErrorException, match="snapshot_id = 'other'"):
         run.restore_snapshot("other")
     run.wait_for_completion()
+
+
+def test_what_is_refused_is_caught_where_scripts_look_for_it(experiment: Experiment) -> None:
+    service = load("azureml.core.webservice", "Webservice")
+    with pytest.raises(WebserviceException, match="serves none"):
+        service(experiment.workspace, "my-service").delete()
+    with pytest.raises(ComputeTargetException, match="AksCompute"):
+        load("azureml.core.compute", "AksCompute")(experiment.workspace, "my-aks")
+    with pytest.raises(WebserviceException, match="nothing not found"):
+        Model(experiment.workspace, "nothing")
+
+
+@pytest.mark.parametrize("name", ["azureml.explain.model", "azureml.contrib.interpret.x"])
+def test_a_package_that_is_not_served_says_what_is_nearest(name: str) -> None:
+    assert "interpret or shap" in why_absent(name)
+
+
+def test_an_environment_of_azures_is_this_interpreter(
+    experiment: Experiment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = Environment.get(workspace=experiment.workspace, name="AzureML-Minimal")
+    assert "AzureML-Minimal: one of Azure's" in capsys.readouterr().out
+    run = submitted(experiment, "import outlast", environment=made)
+    run.wait_for_completion()
+    assert run.get_environment().name == "AzureML-Minimal"
+    with pytest.raises(Exception, match="there is no environment 'mine'"):
+        Environment.get(experiment.workspace, "mine")
+
+
+def test_a_model_keeps_what_it_would_be_served_with(experiment: Experiment) -> None:
+    Path("model.pkl").write_text("weights")
+    wish = ResourceConfiguration(cpu=1, memory_in_gb=0.5)
+    made = Model.register(
+        experiment.workspace, "model.pkl", "wishful", resource_configuration=wish
+    )  # fmt: skip
+    assert made.resource_configuration.serialize() == wish.serialize()
+    assert Model.register(experiment.workspace, "model.pkl", "plain").resource_configuration is None
+    assert ResourceConfiguration.deserialize(None) is None
+    assert isinstance(MsiAuthentication(), AbstractAuthentication)
+
+
+def test_mlflow_has_a_database_of_its_own(experiment: Experiment, place: Place) -> None:
+    told = experiment.workspace.get_mlflow_tracking_uri()
+    assert told == f"sqlite:///{place.home}/mlflow.db"

@@ -22,14 +22,11 @@ class AccessToken(NamedTuple):
     expires_on: int
 
 
-class InteractiveLoginAuthentication:
-    """Stands for a login in a browser; none is opened."""
+class AbstractAuthentication:
+    """What every way to log in is."""
 
-    def __init__(
-        self, force: bool = False, tenant_id: Optional[str] = None, cloud: Optional[str] = None,
-        **kwargs: Any,
-    ) -> None:  # fmt: skip
-        self._tenant_id = tenant_id
+    def __init__(self, cloud: Optional[str] = None) -> None:
+        self._cloud = cloud
 
     def get_authentication_header(self) -> Dict[str, str]:
         """The header that the workspace's server takes."""
@@ -53,37 +50,49 @@ class InteractiveLoginAuthentication:
         return reach.workspace().connection.address.token
 
 
-class AzureCliAuthentication(InteractiveLoginAuthentication):
+class InteractiveLoginAuthentication(AbstractAuthentication):
+    """Stands for a login in a browser; none is opened."""
+
+    def __init__(
+        self, force: bool = False, tenant_id: Optional[str] = None, cloud: Optional[str] = None,
+        **kwargs: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(cloud)
+        self._tenant_id = tenant_id
+
+
+class AzureCliAuthentication(AbstractAuthentication):
     """Stands for `az login`."""
 
     def __init__(self, cloud: Optional[str] = None) -> None:
-        super().__init__(cloud=cloud)
+        super().__init__(cloud)
 
 
-class MsiAuthentication(InteractiveLoginAuthentication):
+class MsiAuthentication(AbstractAuthentication):
     """Stands for a managed identity."""
 
     def __init__(self, identity_config: Any = None, cloud: Optional[str] = None) -> None:
-        super().__init__(cloud=cloud)
+        super().__init__(cloud)
 
 
-class ServicePrincipalAuthentication(InteractiveLoginAuthentication):
+class ServicePrincipalAuthentication(AbstractAuthentication):
     """Stands for a service principal; its password isn't kept."""
 
     def __init__(
         self, tenant_id: str, service_principal_id: str, service_principal_password: str,
         cloud: str = "AzureCloud", _enable_caching: bool = True,
     ) -> None:  # fmt: skip
-        super().__init__(tenant_id=tenant_id, cloud=cloud)
+        super().__init__(cloud)
+        self._tenant_id = tenant_id
 
 
-class TokenAuthentication(InteractiveLoginAuthentication):
+class TokenAuthentication(AbstractAuthentication):
     """Stands for tokens that a function of the script's gives."""
 
     def __init__(
         self, get_token_for_audience: Callable[[Any], Any], cloud: Optional[str] = None
     ) -> None:
-        super().__init__(cloud=cloud)
+        super().__init__(cloud)
         self._get_token_for_audience = get_token_for_audience
 
     def get_token(self, audience: Any = None, **kwargs: Any) -> Any:  # type: ignore[override]
@@ -91,8 +100,8 @@ class TokenAuthentication(InteractiveLoginAuthentication):
         return self._get_token_for_audience(audience)
 
 
-class ArmTokenAuthentication(InteractiveLoginAuthentication):
+class ArmTokenAuthentication(AbstractAuthentication):
     """Stands for a token of Azure's; it isn't kept."""
 
     def __init__(self, arm_access_token: str, cloud: str = "None") -> None:
-        super().__init__(cloud=cloud)
+        super().__init__(cloud)

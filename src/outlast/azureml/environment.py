@@ -25,7 +25,7 @@ from outlast.azureml.environment_sections import (
     RSection,
     SparkSection,
 )
-from outlast.azureml.exceptions import UserErrorException, translated
+from outlast.azureml.exceptions import ServiceException, UserErrorException, translated
 
 __all__ = [
     "DEFAULT_CPU_IMAGE",
@@ -36,6 +36,9 @@ __all__ = [
     "EnvironmentReference",
     "PythonSection",
 ]
+
+
+CURATED = "azureml-"  # how the names of Azure's own begin
 
 
 class Environment:
@@ -115,12 +118,21 @@ class Environment:
     def get(
         workspace: Any, name: str, version: Optional[str] = None, label: Optional[str] = None
     ) -> Environment:
-        """One that was registered; by default its newest version. Raises ServiceException."""
+        """One that was registered; by default its newest version. Raises ServiceException.
+
+        Azure's own (AzureML-…) are taken as this interpreter with what it has, and that is said.
+        """
         client = workspace._client()
         from outlast.sdk.environment import Environment as Native
 
-        with translated():
-            found = Native.get(name, str(version or ""), workspace=client)
+        try:
+            with translated():
+                found = Native.get(name, str(version or ""), workspace=client)
+        except ServiceException:
+            if not name.lower().startswith(CURATED):
+                raise
+            print(f"{name}: one of Azure's; runs use this interpreter and its packages instead")
+            return Environment(name)
         return Environment._of_spec(found.definition)
 
     @staticmethod
@@ -254,7 +266,9 @@ class Environment:
         """The `environment` of a run's spec; {} for the caller's own."""
         if self.python.user_managed_dependencies:
             interpreter = self._python()
-            return {"kind": "existing", "interpreter": interpreter} if interpreter else {}
+            if not interpreter:
+                return {}
+            return {"name": self.name, "kind": "existing", "interpreter": interpreter}
         found = self.python.conda_dependencies._spec()
         return {"name": self.name, **found} if found else {}
 

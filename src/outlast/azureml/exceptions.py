@@ -89,15 +89,6 @@ class ExperimentExecutionException(AzureMLException):
     pass
 
 
-class ModelNotFoundException(AzureMLException):
-    def __init__(self, exception_message: str = "", logger: Any = None, **kwargs: Any) -> None:
-        super().__init__(exception_message, **kwargs)
-
-
-class ModelPathNotFoundException(ModelNotFoundException):
-    pass
-
-
 class ParallelRunException(AzureMLException):
     def __init__(
         self,
@@ -148,6 +139,17 @@ class WebserviceException(AzureMLException):
         self.status_code = status_code
 
 
+class ModelNotFoundException(WebserviceException):
+    """Scripts await it under either name."""
+
+    def __init__(self, exception_message: str = "", logger: Any = None, **kwargs: Any) -> None:
+        super().__init__(exception_message, **kwargs)
+
+
+class ModelPathNotFoundException(ModelNotFoundException):
+    pass
+
+
 class WorkspaceException(AzureMLException):
     def __init__(
         self, exception_message: str = "", found_multiple: bool = False, **kwargs: Any
@@ -158,6 +160,10 @@ class WorkspaceException(AzureMLException):
 
 class WorkspacePrivateEndpointException(WorkspaceException):
     pass
+
+
+class RefusedException(UserErrorException, ComputeTargetException, WebserviceException):
+    """What only Azure has: caught where a script looks whether such a thing is there."""
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from outlast.azureml import listing, reach
 from outlast.azureml.exceptions import (
     ModelNotFoundException,
     ModelPathNotFoundException,
+    RefusedException,
     UserErrorException,
     WebserviceException,
     translated,
@@ -33,6 +34,7 @@ REGISTERED_WITHIN_S = 10.0
 LOOK_S = 0.05
 MODELS_FOLDER = "azureml-models"
 DATASETS = "datasets"  # the property that lists them
+RESOURCES = "resource_configuration"  # the property that tells them
 
 
 class Framework:
@@ -184,6 +186,13 @@ class Model:
             made.setdefault(purpose, []).append(dataset)
         return made
 
+    @property
+    def resource_configuration(self) -> Any:
+        """What it would like to be served with, as said at its registration; None without."""
+        from outlast.azureml.resource_configuration import ResourceConfiguration
+
+        return ResourceConfiguration.deserialize(json.loads(self.properties.get(RESOURCES, "null")))
+
     def serialize(self) -> Dict[str, Any]:
         """Its facts as JSON values."""
         return {
@@ -278,7 +287,8 @@ class Model:
             made = models.register(
                 model_name, model_path, tags=texts(tags), description=description or "",
                 properties=own_properties(
-                    properties, model_framework, model_framework_version, datasets
+                    properties, model_framework, model_framework_version, datasets,
+                    resource_configuration,
                 ),
                 workspace=workspace._client(),
             )  # fmt: skip
@@ -354,16 +364,16 @@ def texts(tags: Any) -> Dict[str, Optional[str]]:
 
 
 def own_properties(
-    properties: Any,
-    framework: Optional[str],
-    framework_version: Optional[str],
-    datasets: Any = None,
-) -> Dict[str, str]:
+    properties: Any, framework: Optional[str], framework_version: Optional[str],
+    datasets: Any = None, resources: Any = None,
+) -> Dict[str, str]:  # fmt: skip
     """A model's properties, with what it was made with, and from which data, among them."""
     given = {"framework": framework, "framework_version": framework_version}
     told = {key: str(value) for key, value in given.items() if value is not None}
     if datasets:
         told[DATASETS] = json.dumps([[purpose, str(made.id)] for purpose, made in datasets])
+    if resources is not None:
+        told[RESOURCES] = json.dumps(resources.serialize())
     return {**told, **{str(key): str(value) for key, value in (properties or {}).items()}}
 
 
@@ -416,6 +426,6 @@ def _pairs(asked: Any) -> Any:
     return dict((one, None) if isinstance(one, str) else tuple(one) for one in asked)
 
 
-def _refused(call: str) -> UserErrorException:
+def _refused(call: str) -> RefusedException:
     why, nearest = WHY["Webservice"]
-    return UserErrorException(f"Model.{call}: {why}. {nearest}")
+    return RefusedException(f"Model.{call}: {why}. {nearest}")

@@ -61,6 +61,7 @@ _HOMES: Dict[str, str] = {
     "ComputeInstanceProvisioningConfiguration": "compute_instance",
     "ComputeInstanceStatus": "compute_instance",
     "Model": "model",
+    "ResourceConfiguration": "resource_configuration",
     "Keyvault": "keyvault",
     "Dataset": "dataset",
     "Datastore": "datastore",
@@ -71,6 +72,7 @@ _HOMES: Dict[str, str] = {
     "DatasetConsumptionConfig": "dataset_input",
     "InputDatasets": "dataset_input",
     "OutputDatasets": "dataset_input",
+    "AbstractAuthentication": "authentication",
     "InteractiveLoginAuthentication": "authentication",
     "AzureCliAuthentication": "authentication",
     "MsiAuthentication": "authentication",
@@ -254,10 +256,14 @@ MODULES: Dict[str, Dict[str, str]] = {
     ),
     "azureml.core.compute_target": _of("ComputeTargetException", "UserErrorException"),
     "azureml.core.authentication": _of(
+        "AbstractAuthentication",
         "InteractiveLoginAuthentication", "AzureCliAuthentication", "MsiAuthentication",
         "ServicePrincipalAuthentication", "TokenAuthentication", "ArmTokenAuthentication",
     ),
+    "azureml.core.resource_configuration": _of("ResourceConfiguration"),
     "azureml.core.webservice": _refused("webservice"),
+    "azureml.core.linked_service": {"LinkedService": ""},
+    "azureml.core.private_endpoint": {"PrivateEndPoint": "", "PrivateEndPointConfig": ""},
     "azureml.core.image": _refused("image"),
     "azureml.core.keyvault": _of("Keyvault"),
     "azureml.core.dataset": {**_of("Dataset"), **_DATASET_TYPES},
@@ -323,6 +329,18 @@ ABSENT: Dict[str, str] = {
     "a library such as FLAML",
     "azureml.opendatasets": "these data are served by Azure; fetch them by their own address, as "
     "Dataset.Tabular.from_delimited_files('https://…')",
+    "azureml.explain": "it explains models; use the packages interpret or shap themselves, and "
+    "run.upload_folder for what they make",
+    "azureml.contrib.explain": "it explains models; use the packages interpret or shap themselves, "
+    "and run.upload_folder for what they make",
+    "azureml.contrib.interpret": "it explains models; use the packages interpret or shap "
+    "themselves, and run.upload_folder for what they make",
+    "azureml.responsibleai": "use the package responsibleai itself, and run.upload_folder for what "
+    "it makes",
+    "azureml.contrib.fairness": "use the package fairlearn itself, and run.upload_folder for what "
+    "it makes",
+    "azureml.dataprep": "datasets are read by pandas here: dataset.to_pandas_dataframe()",
+    "azureml.monitoring": "it collects what web services are asked, and Outlast serves no models",
     "azureml.interpret": "it explains models; use the packages interpret or shap themselves, and "
     "run.upload_folder for what they make",
     "azureml.datadrift": "it watches data in Azure; submit a script that compares them",

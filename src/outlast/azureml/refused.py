@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from outlast.azureml.exceptions import UserErrorException
+from outlast.azureml.exceptions import RefusedException
 
 
 class Refused:
@@ -33,5 +33,5 @@ class Refused:
     def __instancecheck__(self, instance: Any) -> bool:
         return False
 
-    def _error(self) -> UserErrorException:
-        return UserErrorException(f"{self.__name__}: {self._why}. {self._nearest}")
+    def _error(self) -> RefusedException:
+        return RefusedException(f"{self.__name__}: {self._why}. {self._nearest}")

@@ -465,7 +465,11 @@ class Run(LoggingCalls, FileCalls, Portal):
         facts: Dict[str, Any] = {
             "tags": model_tags(tags),
             "properties": own_properties(
-                properties, model_framework, model_framework_version, datasets
+                properties,
+                model_framework,
+                model_framework_version,
+                datasets,
+                resource_configuration,
             ),
             "description": description or "",
         }
@@ -485,7 +489,10 @@ class Run(LoggingCalls, FileCalls, Portal):
         """The environment that it was submitted with."""
         from outlast.azureml.environment import Environment
 
-        return Environment._of_spec(self._spec().get("environment") or {})
+        spec = self._spec()
+        made = Environment._of_spec(spec.get("environment") or {})
+        made.name = (spec.get("properties") or {}).get("azureml.environment", made.name)
+        return made
 
     def get_secret(self, name: str) -> str:
         """The environment variable of this name, else the secret in the workspace's Keyvault."""

@@ -117,6 +117,7 @@ class ScriptRunConfig:
         variables.update(self.run_config.environment._variables())
         variables.update({INPUT_VARIABLE + name: facts["path"] for name, facts in given.items()})
         properties = {"azureml.target": target, "azureml.runsource": "experiment"}
+        properties["azureml.environment"] = self.run_config.environment.name
         properties.update(_container(self.run_config))
         if not self._command():
             properties["azureml.script"] = self._script()

@@ -214,8 +214,14 @@ class Workspace:
         return self._client().connection.address.url
 
     def get_mlflow_tracking_uri(self, _with_auth: bool = False) -> str:
-        """The address of the server."""
-        return self._client().connection.address.url
+        """MLflow's own database in the workspace's folder: what it logs is kept there.
+
+        Raises UserErrorException for a workspace on another machine.
+        """
+        client = self._client()
+        if client.url:
+            raise UserErrorException("the server keeps nothing of MLflow's; use run.log")
+        return f"sqlite:///{client.home / 'mlflow.db'}"
 
     # --- what is in it ---
 
