@@ -22,6 +22,8 @@ SHORT: dict[str, tuple[str, str]] = {
     "combining characters": ("e\u0301a\u0308 n\u0303", "\u0301x"),
     "a mark after the cut": ("cafe", "\u0301!"),
     "a wide character that wraps": ("x" * 19 + "\u5bbd", "y"),
+    "a wide character alone at the margin": ("\x1b[20G\u5bbda\r\n\x1b[20G\U0001f680b", "y"),
+    "a wide character behind a gap": ("ab\x1b[20G\u5bbd\r\n\x1b[44m\x1b[K\x1b[20G\u65e5", "y"),
     "a long line": ("abcdefghij" * 5, "k\x1b[Aup"),
     "the last column": ("x" * 20, "y"),
     "the last column, in colour": ("x" * 19 + "\x1b[41mZ\x1b[0m", "y"),

@@ -32,6 +32,7 @@ _SHAPES = (5, 1, 3, 1)  # bar, block, underline, hollow block: the blinking one 
 _FLAGS = ((0, 1), (2, 2), (1, 3), (3, 5), (4, 7), (5, 8), (6, 9), (7, 53))  # bit -> SGR
 _TAB_COLUMNS = 8
 _FIRST_WIDE = "\u1100"
+_FIRST_FLAG, _LAST_FLAG = "\U0001f1e6", "\U0001f1ff"
 NO_COLOUR = bytes(4)
 
 _CONTROL_BYTES = re.compile(rb"[\x00-\x1f\x7f]|\xc2[\x80-\x9f]")
@@ -177,6 +178,8 @@ def _draw_row(brush: _Brush, row: Row, following: Row | None, columns: int) -> N
         return
     first = next(spans(following), None)
     if has_spacer(row) and first is not None and first.text[:1] >= _FIRST_WIDE:
+        if column != columns - 1:  # what stands before it was skipped, not printed
+            brush.write(b"\x1b[%dG" % columns)
         _wrap_wide(brush, first)
     else:
         _wrap(brush, first, columns, found[-1] if found and column == columns else None)
@@ -185,7 +188,8 @@ def _draw_row(brush: _Brush, row: Row, following: Row | None, columns: int) -> N
 def _wrap_wide(brush: _Brush, first: Span) -> None:
     """Let a wide character wrap by itself; what the scrolled line was filled with is erased."""
     brush.set(first.style, first.link, first.is_protected)
-    brush.print(first.text[0])
+    # Half a flag has one cell in xterm.js, and doesn't wrap there before the second.
+    brush.print(first.text[0] * (2 if _FIRST_FLAG <= first.text[0] <= _LAST_FLAG else 1))
     brush.plain()
     brush.write(b"\x1b[K\r")
 
