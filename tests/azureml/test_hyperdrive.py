@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from outlast.azureml.estimator import Estimator
 from outlast.azureml.exceptions import UserErrorException
 from outlast.azureml.experiment import Experiment
 from outlast.azureml.hyperdrive import HyperDriveConfig, PrimaryMetricGoal
@@ -28,6 +29,7 @@ from outlast.azureml.hyperdrive_space import (
     uniform,
 )
 from outlast.azureml.run import Run
+from outlast.azureml.run_configuration import PyTorchConfiguration
 from outlast.azureml.script_config import ScriptRunConfig
 from tests.azureml.scripted import Scripts
 
@@ -97,6 +99,37 @@ def test_a_grid_finds_its_best_run(experiment: Experiment, here: Path) -> None:
     assert run.get_diagnostics()["runs"] == {child.id: "Completed" for child in run.get_children()}
     assert [found.id for found in experiment.get_runs()] == [run.id]
     assert isinstance(Run.get(experiment.workspace, run.id), HyperDriveRun)
+
+
+def test_each_trial_has_its_ranks(experiment: Experiment, here: Path) -> None:
+    script = "import os, sys\nfrom azureml.core import Run\nrank = int(os.environ['RANK'])\n"
+    script += "print('rate', sys.argv[2], 'of', os.environ['WORLD_SIZE'])\n"
+    script += "if rank == 0: Run.get_context().log('Accuracy', float(sys.argv[2]))\n"
+    (here / "ranks.py").write_text(script)
+    ranks = PyTorchConfiguration(process_count=2, node_count=2)
+    asked = ScriptRunConfig(".", "ranks.py", distributed_job_config=ranks)
+    sampling = GridParameterSampling({"rate": choice(0.5, 0.9)})
+    run = submitted(experiment, config(sampling, here, run_config=asked))
+    run.wait_for_completion()
+    best = run.get_best_run_by_primary_metric()
+    assert best is not None
+    assert best.get_metrics() == {"Accuracy": 0.9}
+    assert best.get_details()["runDefinition"]["nodeCount"] == 2
+    best.download_file("user_logs/std_log.txt")
+    printed = sorted((here / "std_log.txt").read_text().splitlines())
+    assert printed == ["[rank 0] rate 0.9 of 2", "[rank 1] rate 0.9 of 2"]
+
+
+def test_an_estimator_is_tried_as_a_script_is(experiment: Experiment, here: Path) -> None:
+    sampling = RandomParameterSampling({"--rate": choice(0.5), "--depth": choice(1)})
+    asked = config(sampling, here, run_config=None, estimator=Estimator(
+        ".", script_params={"--data": "digits"}, entry_script="train.py",
+    ), max_total_runs=1)  # fmt: skip
+    run = submitted(experiment, asked)
+    run.wait_for_completion()
+    best = run.get_best_run_by_primary_metric()
+    assert best is not None
+    assert best.get_details()["runDefinition"]["arguments"][:2] == ["--data", "digits"]
 
 
 def test_bayesian_sampling_goes_on_from_an_earlier_sweep(

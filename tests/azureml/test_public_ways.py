@@ -12,6 +12,7 @@ from outlast.azureml.authentication import AbstractAuthentication, MsiAuthentica
 from outlast.azureml.dataset import Dataset
 from outlast.azureml.environment import Environment
 from outlast.azureml.exceptions import (
+    ActivityFailedException,
     ComputeTargetException,
     UserErrorException,
     WebserviceException,
@@ -154,3 +155,9 @@ def test_a_model_keeps_what_it_would_be_served_with(experiment: Experiment) -> N
 def test_mlflow_has_a_database_of_its_own(experiment: Experiment, place: Place) -> None:
     told = experiment.workspace.get_mlflow_tracking_uri()
     assert told == f"sqlite:///{place.home}/mlflow.db"
+
+
+def test_the_exception_of_a_failed_run_tells_the_scripts_own(experiment: Experiment) -> None:
+    run = submitted(experiment, "raise ValueError('no such luck')")
+    with pytest.raises(ActivityFailedException, match=r"ValueError: no such luck \(train\.py:1\)"):
+        run.wait_for_completion()

@@ -305,7 +305,7 @@ def test_a_command_and_a_run_configuration(experiment: Experiment) -> None:
 
 
 def test_an_unknown_run_is_a_service_error(experiment: Experiment) -> None:
-    with pytest.raises(ServiceException, match="there is no run 'nosuchrun'"):
+    with pytest.raises(ServiceException, match=r"Message: there is no run 'nosuchrun'$"):
         experiment.workspace.get_run("nosuchrun")
 
 

@@ -66,8 +66,9 @@ class HyperDriveConfig:
             primary_metric_goal = PrimaryMetricGoal.from_str(primary_metric_goal)
         if not isinstance(primary_metric_goal, PrimaryMetricGoal):
             raise _wrong("primary_metric_goal", primary_metric_goal, "a PrimaryMetricGoal")
+        run_config = estimator if run_config is None else run_config  # an estimator is one
         if not isinstance(run_config, ScriptRunConfig):
-            remedy = "a ScriptRunConfig; estimators and pipelines can't be tried"
+            remedy = "a ScriptRunConfig or an estimator; pipelines can't be tried"
             raise _wrong("run_config", run_config, remedy)
         _check_number("max_total_runs", max_total_runs)
         _check_number("max_concurrent_runs", max_concurrent_runs or 1)
@@ -92,7 +93,7 @@ class HyperDriveConfig:
 
     @property
     def estimator(self) -> Any:
-        """What was given as such: nothing that could be tried."""
+        """What was given as such."""
         return self._estimator
 
     @property

@@ -70,7 +70,7 @@ def handle(client: Workspace, run_id: str) -> RunHandle:
         except NotFound as error:
             is_new = not client.url and folder(str(client.home), run_id) is not None
             if not is_new or time.monotonic() > deadline:
-                raise ServiceException(f"there is no run {run_id!r}: {error.message}") from None
+                raise ServiceException(error.message) from None
         time.sleep(LOOK_S)  # a server tells nobody when it has noticed a folder
 
 

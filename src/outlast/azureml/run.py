@@ -32,6 +32,7 @@ from outlast.run import logged
 from outlast.runtime import Run as NativeRun
 from outlast.runtime import current
 
+EXIT_CODE = "exit_code"  # a cause that says little by itself
 # Where MLflow and Azure ML keep a run's description.
 DESCRIPTION_TAG = "mlflow.note.content"
 
@@ -185,7 +186,10 @@ class Run(LoggingCalls, FileCalls, Portal):
         """Everything of note in one dict, with Azure ML's keys."""
         with translated():
             self._wait_noticed()
-            return details.of(self._handle().fetch(), self.portal_url)
+            facts = self._handle().fetch()
+            if facts["status"] == "Failed" and facts["cause"] == EXIT_CODE:
+                facts["message"] = self._handle().why()["headline"]  # the exception, where it tells
+            return details.of(facts, self.portal_url)
 
     def get_details_with_logs(self) -> Dict[str, Any]:
         """As get_details(), with what the run printed in place of where that is."""
