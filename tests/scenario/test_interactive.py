@@ -61,6 +61,12 @@ class Kernel:
 
 
 @pytest.fixture
+def place(shared_place: Place) -> Place:
+    """Each test looks at runs of its own."""
+    return shared_place
+
+
+@pytest.fixture
 def kernel(place: Place) -> Iterator[Kernel]:
     kernel = Kernel(place)
     yield kernel

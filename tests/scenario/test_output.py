@@ -68,6 +68,12 @@ class Terminal:
 
 
 @pytest.fixture
+def place(shared_place: Place) -> Place:
+    """Each test looks at runs of its own."""
+    return shared_place
+
+
+@pytest.fixture
 def terminal(place: Place, tmp_path: Path) -> Iterator[Terminal]:
     script = tmp_path / "train.py"
     script.write_text(TRAIN)

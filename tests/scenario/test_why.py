@@ -113,6 +113,12 @@ def check_form(text: str, status: str) -> None:
 
 
 @pytest.fixture
+def place(shared_place: Place) -> Place:
+    """Each test looks at runs of its own."""
+    return shared_place
+
+
+@pytest.fixture
 def work(place: Place, tmp_path: Path) -> Path:
     folder = tmp_path / "work"
     folder.mkdir()

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -430,7 +431,7 @@ def test_a_stopped_supervisor_is_told_and_comes_back(
 @pytest.mark.slow
 @pytest.mark.timeout(400)  # it starts 24 servers
 def test_killed_at_any_moment_every_run_is_started_once_and_told_right(
-    workspace: Workspace,
+    workspace: Workspace, servers: subprocess.Popen[str]
 ) -> None:
     """A server in a child process is killed at growing delays, counted from the request or from its
     answer; at the end the index is compared with the folders, and each run has printed its line
@@ -442,7 +443,9 @@ def test_killed_at_any_moment_every_run_is_started_once_and_told_right(
         name = f"k{number}"
         script = f"print({name!r}, flush=True)\n"
         script += {0: "pass", 1: "raise SystemExit(4)", 2: WRITES}[code]
-        is_taken = serve_and_kill(workspace, name, script, delay_ms, after_answer=number % 2 == 1)
+        is_taken = serve_and_kill(
+            servers, workspace, name, script, delay_ms, after_answer=number % 2 == 1
+        )
         if is_taken:
             expected[name] = (runs.FAILED, 4) if code == 1 else (runs.COMPLETED, 0)
 
@@ -460,41 +463,64 @@ def test_killed_at_any_moment_every_run_is_started_once_and_told_right(
     compare_index_with_folders(workspace)
 
 
+# A server in a process of its own for each line that it is told, forked where all is imported.
+SERVERS = """
+import asyncio, json, os, sys
+from pathlib import Path
+from tests.scheduler.workspace import Workspace
+
+async def serve(home, database_url, name, script):
+    workspace = Workspace(Path(home), database_url=database_url)
+    # Runs that wrote into one folder would change what the other is collecting.
+    workspace.work = workspace.work / name
+    workspace.work.mkdir()
+    async with workspace.running() as scheduler:
+        print("ready", os.getpid(), flush=True)
+        await workspace.submit(scheduler, script, id=name)
+        print("taken", flush=True)
+        await asyncio.sleep(60)
+
+for line in sys.stdin:
+    pid = os.fork()
+    if pid == 0:
+        asyncio.run(serve(*json.loads(line)))
+        os._exit(1)
+    os.waitpid(pid, 0)
+    print("ended", flush=True)
+"""
+
+
+@pytest.fixture
+def servers() -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVERS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        cwd=Path(__file__).parents[2],  # from where `tests` is imported
+    ) as servers:  # fmt: skip
+        yield servers
+
+
 def serve_and_kill(
-    workspace: Workspace, name: str, script: str, delay_ms: int, *, after_answer: bool
+    servers: subprocess.Popen[str],
+    workspace: Workspace,
+    name: str,
+    script: str,
+    delay_ms: int,
+    *,
+    after_answer: bool,
 ) -> bool:
     """Start a server, submit, kill it after the delay; was the submit answered?"""
-    code = (
-        "import asyncio, sys\n"
-        "from pathlib import Path\n"
-        "from tests.scheduler.workspace import Workspace\n"
-        "async def main():\n"
-        f"    url = {workspace.settings.database_url!r}\n"
-        f"    w = Workspace(Path({str(workspace.home)!r}), database_url=url)\n"
-        # Runs that wrote into one folder would change what the other is collecting.
-        f"    w.work = w.work / {name!r}\n"
-        "    w.work.mkdir()\n"
-        "    async with w.running() as s:\n"
-        "        print('ready', flush=True)\n"
-        f"        await w.submit(s, {script!r}, id={name!r})\n"
-        "        print('taken', flush=True)\n"
-        "        await asyncio.sleep(60)\n"
-        "asyncio.run(main())"
-    )
-    server = subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdout=subprocess.PIPE,
-        cwd=Path(__file__).parents[2],  # from where `tests` is imported
-    )
-    assert server.stdout is not None
-    with server.stdout as said:
-        assert said.readline() == b"ready\n"
-        answer = said.readline() if after_answer else b""
-        time.sleep(delay_ms / 1000)  # the moment of the kill is what the test varies
-        server.kill()
-        answer += said.read()
-    server.wait()
-    return answer == b"taken\n"
+    assert servers.stdin is not None
+    assert servers.stdout is not None
+    asked = [str(workspace.home), workspace.settings.database_url, name, script]
+    print(json.dumps(asked), file=servers.stdin, flush=True)
+    ready, pid = servers.stdout.readline().split()
+    assert ready == "ready"
+    said = [servers.stdout.readline()] if after_answer else []
+    time.sleep(delay_ms / 1000)  # the moment of the kill is what the test varies
+    os.kill(int(pid), signal.SIGKILL)
+    while "ended\n" not in said:
+        said.append(servers.stdout.readline())
+    return said == ["taken\n", "ended\n"]
 
 
 def compare_index_with_folders(workspace: Workspace) -> None:
