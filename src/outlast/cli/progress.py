@@ -1,4 +1,4 @@
-"""A progress bar on a terminal, nothing elsewhere; it stands on stderr and is cleared at the end."""
+"""A progress bar on a terminal, nothing elsewhere: it stands on stderr and leaves nothing there."""
 
 from __future__ import annotations
 
