@@ -45,6 +45,22 @@ def frames(client: Connection, timeout_s: float = 15.0) -> Iterator[dict[str, An
             yield json.loads(frame)
 
 
+def test_who_follows_with_a_token_that_is_revoked_is_cut_off(server: Server) -> None:
+    made = server.ask("POST", "/api/tokens", {"scope": "read", "label": "follower"}).json["token"]
+    found = server.ask("GET", "/api/tokens").json["tokens"]
+    fingerprint = next(one["fingerprint"] for one in found if one["label"] == "follower")
+    with live(server, headers={"Authorization": f"Bearer {made}"}) as client:
+        say(client, ping=1)
+        assert next(frames(client)) == {"pong": 1}
+        assert server.ask("DELETE", f"/api/tokens/{fingerprint}").status == 204
+        with pytest.raises(ConnectionClosed) as caught:
+            client.recv(timeout=30)
+    assert caught.value.rcvd is not None
+    assert (caught.value.rcvd.code, caught.value.rcvd.reason) == (
+        4401, "the token is no longer valid",
+    )  # fmt: skip
+
+
 def test_output_state_and_end_come_over_one_socket(server: Server) -> None:
     script = "for i in 1 2 3 4 5; do echo line $i; sleep 0.1; done"
     run_id = submit(server, "sh", "-c", script, wait_s=0)

@@ -119,6 +119,20 @@ def test_who_may_only_read_opens_and_joins_nothing(server: Server) -> None:
         Talk(server, made["id"], ClientLink(made["id"], made["token"]), token)
 
 
+def test_a_tunnel_of_a_token_that_is_revoked_is_cut_off(server: Server) -> None:
+    token = server.ask("POST", "/api/tokens", {"scope": "admin", "label": "leaver"}).json["token"]
+    found = server.ask("GET", "/api/tokens").json["tokens"]
+    fingerprint = next(one["fingerprint"] for one in found if one["label"] == "leaver")
+    made = opened(server)
+    talk = Talk(server, made["id"], ClientLink(made["id"], made["token"]), token)
+    talk.until(b"SSH-2.0")
+    assert server.ask("DELETE", f"/api/tokens/{fingerprint}").status == 204
+    with pytest.raises(Denied, match="no longer valid") as caught:
+        talk.until(b"never")
+    assert caught.value.is_final
+    talk.line.close()
+
+
 def test_without_the_servers_token_there_is_no_tunnel(server: Server) -> None:
     made = opened(server)
     assert server.ask("POST", "/api/tunnels", {"target": "local"}, token=None).status == 401

@@ -86,6 +86,17 @@ def test_logging_out_ends_the_session(person: Watched) -> None:
     page.wait_for_url("**/login")
 
 
+def test_logging_out_leaves_no_other_tab_behind(person: Watched, server: Server) -> None:
+    run_id = submit(server, "sleep", "600", wait_s=0)
+    page = person.log_in()
+    other = person.open(f"/runs/{run_id}")
+    expect(other.get_by_text("Live", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Log out").click()
+    page.wait_for_url("**/login")
+    other.wait_for_url("**/login", timeout=30_000)
+    server.ask("POST", f"/api/runs/{run_id}/cancel", {})
+
+
 def test_a_token_that_may_only_read_changes_nothing(browser: Browser, server: Server) -> None:
     made = server.ask("POST", "/api/tokens", {"scope": "read", "label": "guest"}).json["token"]
     run_id = submit(server, "true")

@@ -41,6 +41,8 @@ FIRST_MESSAGE_S = 10.0
 FIRST_MESSAGE_BYTES = 4_096
 CLOSE_UNAUTHORIZED = 4401
 CLOSE_FORBIDDEN = 4403
+REVOKED_LOOK_S = 2.0  # how often an open WebSocket's token is looked at
+REVOKED = "the token is no longer valid"
 
 Scope = dict[str, Any]
 Receive = Callable[[], Any]
@@ -68,6 +70,16 @@ class Keys(Protocol):
 
     async def still_holds(self, principal: Principal) -> bool:
         """Is what this principal has shown still valid, neither expired nor revoked?"""
+
+
+async def until_revoked(keys: Keys, principal: Principal) -> None:
+    """Wait until what this principal showed is revoked or expired; for ever where it can't be."""
+    if not principal.credential:
+        await asyncio.Event().wait()
+    while True:
+        await asyncio.sleep(REVOKED_LOOK_S)
+        if not await keys.still_holds(principal):
+            return
 
 
 class Misses:

@@ -29,7 +29,7 @@ from outlast.ids import check_run_id
 from outlast.run.folder import RunFolder
 from outlast.server import follow
 from outlast.server.answers import encode
-from outlast.server.auth import Principal
+from outlast.server.auth import CLOSE_UNAUTHORIZED, REVOKED, Principal, until_revoked
 from outlast.server.call import NO_RUN, convert
 from outlast.server.errors import form
 from outlast.server.limits import decode_json
@@ -93,14 +93,20 @@ class Client:
         self.wake = asyncio.Event()
 
     async def run(self, receive: Receive) -> None:
-        """Serve until the client goes or the server stops."""
+        """Serve until the client goes, the server stops, or the client's token is revoked."""
         try:
             await until_first(
-                self._listen(receive), self._notice(), self._tell(), self.parts.stopping.wait()
-            )
+                self._listen(receive), self._notice(), self._tell(), self._revoke(),
+                self.parts.stopping.wait(),
+            )  # fmt: skip
         finally:
             for stack in self.held.values():
                 stack.close()
+
+    async def _revoke(self) -> None:
+        await until_revoked(self.parts.keys, self.principal)
+        close = {"type": "websocket.close", "code": CLOSE_UNAUTHORIZED, "reason": REVOKED}
+        await self.send(close)
 
     async def _listen(self, receive: Receive) -> None:
         while True:

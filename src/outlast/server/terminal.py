@@ -18,7 +18,7 @@ from outlast.ids import check_run_id
 from outlast.run.folder import SPEC, RunFolder
 from outlast.run.spec import RunSpec, Terminal
 from outlast.run.state import RunState
-from outlast.server.auth import MAY, Principal
+from outlast.server.auth import MAY, REVOKED, Principal, until_revoked
 from outlast.server.parts import Parts
 from outlast.server.together import until_first
 from outlast.server.websocket import WebSocket
@@ -31,7 +31,6 @@ HELLO_S = 10.0
 # How long a client waits here for a session that is being started, or taken over.
 PATIENCE_S = 10.0
 LOOK_S = 0.1  # a socket is there a moment before its owner listens on it
-REVOKED_LOOK_S = 2.0
 RETRY_S = 0.5
 UNKNOWN = "there is no such session in this workspace"
 
@@ -151,10 +150,7 @@ def _fate(state: RunState) -> Fate | None:
 
 async def _serve(relay: Relay, parts: Parts, principal: Principal) -> None:
     """Until the client goes, the server stops, or the client's token is revoked."""
-    works = [relay.serve(), _stop(relay, parts)]
-    if principal.credential:
-        works.append(_revoke(relay, parts, principal))
-    await until_first(*works)
+    await until_first(relay.serve(), _stop(relay, parts), _revoke(relay, parts, principal))
 
 
 async def _stop(relay: Relay, parts: Parts) -> None:
@@ -163,11 +159,8 @@ async def _stop(relay: Relay, parts: Parts) -> None:
 
 
 async def _revoke(relay: Relay, parts: Parts, principal: Principal) -> None:
-    while True:
-        await asyncio.sleep(REVOKED_LOOK_S)
-        if not await parts.keys.still_holds(principal):
-            relay.say_goodbye("the token is no longer valid", is_final=True)
-            return
+    await until_revoked(parts.keys, principal)
+    relay.say_goodbye(REVOKED, is_final=True)
 
 
 def _server_id(parts: Parts) -> str:

@@ -16,6 +16,7 @@ import time
 from outlast.errors import Invalid, NotFound
 from outlast.ids import check_run_id
 from outlast.run.folder import SOCKET, RunFolder
+from outlast.server.auth import REVOKED, Principal, until_revoked
 from outlast.server.follow import folder_of
 from outlast.server.parts import Parts
 from outlast.server.together import until_first
@@ -31,16 +32,24 @@ BUFFER_BYTES = 1 << 20
 _MOST_PARTS = 64  # of one sendmsg
 
 
-async def relay(parts: Parts, run_id: str, client: WebSocket) -> None:
+async def relay(parts: Parts, run_id: str, client: WebSocket, principal: Principal) -> None:
     """Serve one connection until either side ends it; a reason is said as BYE."""
     bye = None
+    revoked = asyncio.Event()
+
+    async def revoke() -> None:
+        await until_revoked(parts.keys, principal)
+        revoked.set()
+
     try:
         node = await _connect(parts, _folder(parts, run_id))
         if node is None:
             bye = _bye("the tunnel is over", is_final=True)
         else:
             with node, contextlib.closing(Passage(client, node)) as passage:
-                await until_first(passage.over.wait(), parts.stopping.wait())
+                await until_first(passage.over.wait(), parts.stopping.wait(), revoke())
+            if revoked.is_set():
+                bye = _bye(REVOKED, is_final=True)
     except NotFound as error:
         is_young = time.time_ns() - parts.started_ns < YOUNG_S * 1e9
         bye = _bye(error.message, is_final=not is_young)

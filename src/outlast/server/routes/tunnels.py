@@ -91,10 +91,9 @@ async def pass_tunnel(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Frames of a tunnel's stream, as FORMATS.md tells them; come back whenever it breaks."""
     parts: Parts = scope["outlast.parts"]
     run_id = scope["outlast.found"].parts["id"]
-    parts.note(
-        scope["outlast.principal"].name, "attach tunnel", run_id, scope["outlast.ip"], "done"
-    )
-    await tunnel.relay(parts, run_id, scope["extensions"]["outlast.socket"])
+    principal = scope["outlast.principal"]
+    parts.note(principal.name, "attach tunnel", run_id, scope["outlast.ip"], "done")
+    await tunnel.relay(parts, run_id, scope["extensions"]["outlast.socket"], principal)
 
 
 async def _forget_old(parts: Parts) -> None:
