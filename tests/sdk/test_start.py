@@ -18,6 +18,13 @@ from outlast.transport.address import find
 
 CLIENT = "import sys; from outlast import Workspace; print(Workspace(sys.argv[1]).status()['pid'])"
 
+ALONE = """
+import outlast
+for number in range(5):
+    with outlast.run(f"alone-{number}") as run:
+        run.log("loss", 1 / (number + 1))
+"""
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
@@ -40,6 +47,15 @@ def test_twenty_clients_at_once_start_exactly_one_server(home: Path) -> None:
     assert found is not None
     assert pids == {str(found.pid)}
     assert (home / "server.log").read_text().count(" serving ") == 1
+
+
+def test_the_first_answer_tells_of_runs_that_were_made_without_a_server(home: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-c", ALONE], env={**os.environ, "OUTLAST_HOME": str(home)}, check=True
+    )
+    assert find(home) is None
+    found = {run.fetch()["name"]: run.status for run in runs(workspace=Workspace(home))}
+    assert found == {f"alone-{number}": "Completed" for number in range(5)}
 
 
 def test_a_starter_that_dies_in_between_keeps_nobody_from_starting(home: Path) -> None:

@@ -85,6 +85,7 @@ class Scheduler:
         self._states: dict[str, RunState] = {}
         self._known: set[str] = set()  # taken up, or being taken up
         self._tasks: set[asyncio.Task[None]] = set()
+        self.has_taken_up = asyncio.Event()  # each run that was there at the start has been read
         self.changes = Changes()
         self._printed = printed
         self._queue = Queue(self._slots)
@@ -453,6 +454,7 @@ class Scheduler:
         fresh = [run_id for run_id in names if run_id not in self._known]
         self._known.update(settled, fresh)
         await asyncio.gather(*(self._take_up(run_id) for run_id in fresh))
+        self.has_taken_up.set()
         for target in await self._insist(self._read_targets):
             self.set_target(target)
         self._dispatch.open()

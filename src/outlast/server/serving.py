@@ -52,6 +52,8 @@ NEXT_PORTS = 100  # how many ports after the usual one are tried
 # Descriptors that connections leave for journals, the database and the processes to start.
 RESERVED_FDS = 512
 THREADS = 8
+# Who asks first hears of what happened without a server; a long backlog is told as it is read.
+TAKEN_UP_S = 1.0
 
 
 def listen(settings: Settings, *, is_port_chosen: bool) -> socket.socket:
@@ -181,6 +183,8 @@ class _Serving:
         scheduler = Scheduler(self.settings, database, blobs, printed=screens.follow)
         await scheduler.start()
         way_down.push_async_callback(scheduler.stop)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(scheduler.has_taken_up.wait(), TAKEN_UP_S)
         followers = Followers()
         followers.start()
         way_down.callback(followers.close)
