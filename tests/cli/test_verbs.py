@@ -24,6 +24,11 @@ run = Run.get_context()
 for step in range(40):
     run.log("loss", 1.0 / (step + 1), step=step)
 run.log("odd\\x1b[2J" if False else "odd", math.nan)
+run.log_table("roc", {"fpr": [0, 0.5], "tpr": [0, 1]})
+run.log_row("best", epoch=3, loss=0.25)
+run.log_row("best", epoch=4)
+run.log_list("sizes", list(range(12)))
+run.log("note", "good \\x1b[2J")
 pathlib.Path(run.output_folder, "model.txt").write_text("weights")
 print("\\n".join(f"line {n}" for n in range(1, 101)))
 """
@@ -184,11 +189,33 @@ def test_metrics_as_table_json_csv_and_curve(cli: Piped, trained: RunHandle) -> 
     assert cli("metrics", trained.id, "nope").code == 5
 
 
+def test_what_was_logged_beside_numbers_is_told_and_shown_whole(
+    cli: Piped, trained: RunHandle
+) -> None:
+    told = [line.split(None, 2) for line in cli("metrics", trained.id).out.splitlines()[-5:]]
+    assert told == [
+        ["LOGGED", "KIND", "HOLDS"],
+        ["roc", "table", "2 rows of fpr, tpr"],
+        ["best", "table", "2 rows of epoch, loss"],
+        ["sizes", "list", "12 values: 0, 1, 2, 3, 4, 5, 6, 7, …"],
+        ["note", "string", "good"],
+    ]
+    assert "roc (table: 2 rows of fpr, tpr)" in cli("show", trained.id).out
+    whole = cli("metrics", trained.id, "roc", "best").out
+    assert whole == "fpr  tpr\n0    0\n0.5  1\n\nepoch  loss\n3      0.25\n4\n"
+    named = json.loads(cli("metrics", "--json", trained.id, "sizes", "best", "loss").out)
+    assert named["sizes"] == list(range(12))
+    assert named["best"] == {"epoch": [3, 4], "loss": [0.25]}
+    assert len(named["loss"]["values"]) == 40
+    assert "isn't a series" in cli("metrics", "--csv", trained.id, "roc").err
+
+
 def test_outputs_are_listed_fetched_and_verified(
     cli: Piped, trained: RunHandle, tmp_path: Path
 ) -> None:
     assert "outputs/model.txt" in cli("outputs", trained.id).out
     assert json.loads(cli("outputs", "ls", "--json", trained.id).out)[0]["size_bytes"] == 7
+    assert json.loads(cli("outputs", "--json", trained.id).out)[0]["size_bytes"] == 7
     assert cli("outputs", "download", trained.id, str(tmp_path)).out == f"1 file in {tmp_path}\n"
     assert (tmp_path / "outputs" / "model.txt").read_text() == "weights"
     (tmp_path / "outputs" / "model.txt").write_text("mine")

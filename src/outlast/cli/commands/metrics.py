@@ -1,13 +1,17 @@
-"""Show a run's metrics: last values, a series, or curves drawn in the terminal."""
+"""Show a run's metrics: last values, a series, or curves drawn in the terminal.
+
+What was logged beside numbers (tables, rows, lists, images, texts) is told below them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from outlast.cli import plot, reach, show
-from outlast.errors import NotFound
+from outlast.cli import logged, plot, reach, show
+from outlast.errors import Invalid, NotFound
 from outlast.sdk.handle import RunHandle
 
 
@@ -15,34 +19,39 @@ from outlast.sdk.handle import RunHandle
 @click.argument("run", default="@last")
 @click.argument("names", nargs=-1)
 @click.option("--plot", is_flag=True, help="Draw the curves.")
-@click.option("--json", "as_json", is_flag=True, help="JSON: summaries, or the points of NAMES.")
+@click.option("--json", "as_json", is_flag=True, help="JSON: summaries, or all of NAMES.")
 @click.option("--csv", "as_csv", is_flag=True, help="The points of NAMES (default: all) as CSV.")
 def command(run: str, names: tuple[str, ...], plot: bool, as_json: bool, as_csv: bool) -> None:
-    """Show the metrics of RUN, or only NAMES.
+    """Show the metrics of RUN, or only NAMES: tables and lists that were logged, whole.
 
     \b
     outlast metrics @last --plot
     outlast metrics 4aav7c loss accuracy --csv > curves.csv
     """
     handle = reach.run(run)
-    summaries = _chosen(handle, names)
+    summaries, others = _chosen(handle, names)
+    if as_csv and names and others:
+        shown = ", ".join(others)
+        raise Invalid(f"--csv is for points, and {shown} isn't a series", hint="take --json")
     if as_csv:
         _print_csv(handle, [summary["name"] for summary in summaries])
     elif as_json:
-        answer = {name: handle.metrics(name) for name in names} if names else summaries
-        show.print_json(answer)
-    elif not summaries:
+        series = {
+            summary["name"]: handle.metrics(summary["name"]) for summary in summaries if names
+        }
+        told = {name: other.json for name, other in others.items()}
+        show.print_json({**series, **told} if names else summaries)
+    elif not summaries and not others:
         click.echo("no metrics yet   a script logs them by: outlast.get_context().log(name, value)")
-    elif plot:
-        _plot(handle, summaries)
     else:
-        headings = ["METRIC", "POINTS", "LAST", "MIN", "MAX", "LAST STEP"]
-        click.echo(show.table(headings, [_row(summary) for summary in summaries]))
+        click.echo("\n\n".join(_shown(handle, summaries, others, plot, bool(names))))
 
 
-def _chosen(handle: RunHandle, names: tuple[str, ...]) -> list[dict[str, Any]]:
-    summaries = handle.series()
-    known = [summary["name"] for summary in summaries]
+def _chosen(
+    handle: RunHandle, names: tuple[str, ...]
+) -> tuple[list[dict[str, Any]], dict[str, logged.Logged]]:
+    summaries, others = handle.series(), logged.gathered(handle.values())
+    known = [*(summary["name"] for summary in summaries), *others]
     for name in names:
         if name not in known:
             shown = ", ".join(known[:20]) or "none"
@@ -50,7 +59,28 @@ def _chosen(handle: RunHandle, names: tuple[str, ...]) -> list[dict[str, Any]]:
                 f"run {handle.id} has no metric {name!r}; it has: {shown}",
                 hint=f"outlast metrics {handle.id}",
             )
-    return [summary for summary in summaries if not names or summary["name"] in names]
+    if names:
+        summaries = [summary for summary in summaries if summary["name"] in names]
+        others = {name: other for name, other in others.items() if name in names}
+    return summaries, others
+
+
+def _shown(
+    handle: RunHandle,
+    summaries: list[dict[str, Any]],
+    others: dict[str, logged.Logged],
+    is_plot: bool,
+    is_whole: bool,
+) -> Iterator[str]:
+    if is_plot:
+        yield from _curves(handle, summaries)
+    elif summaries:
+        headings = ["METRIC", "POINTS", "LAST", "MIN", "MAX", "LAST STEP"]
+        yield show.table(headings, [_row(summary) for summary in summaries])
+    if is_whole:
+        yield from (other.whole() for other in others.values())
+    elif others and not is_plot:
+        yield show.table(logged.HEADINGS, [other.line for other in others.values()])
 
 
 def _row(summary: dict[str, Any]) -> list[str]:
@@ -58,14 +88,11 @@ def _row(summary: dict[str, Any]) -> list[str]:
     return [summary["name"], f"{summary['n']:,}", *values, str(summary["last_step"])]
 
 
-def _plot(handle: RunHandle, summaries: list[dict[str, Any]]) -> None:
-
-    drawn = []
+def _curves(handle: RunHandle, summaries: list[dict[str, Any]]) -> Iterator[str]:
     for summary in summaries:
         series = handle.view(summary["name"], points=4 * show.width())
         count, last = summary["n"], summary["last"]
-        drawn.append(plot.curve(summary["name"], series["steps"], series["values"], count, last))
-    click.echo("\n\n".join(drawn))
+        yield plot.curve(summary["name"], series["steps"], series["values"], count, last)
 
 
 def _print_csv(handle: RunHandle, names: list[str]) -> None:

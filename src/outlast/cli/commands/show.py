@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from outlast import units
-from outlast.cli import reach, show
+from outlast.cli import logged, reach, show
 from outlast.printable import one_line
 from outlast.sdk.handle import RunHandle
 
@@ -26,7 +26,7 @@ def command(run: str, as_json: bool) -> None:
     if as_json:
         show.print_json(facts)
         return
-    for name, text in [*_lines(facts), ("outputs", _outputs(handle))]:
+    for name, text in [*_lines(facts), *_logged(handle), ("outputs", _outputs(handle))]:
         if text:
             line = show.field(name, text)
             kind = KINDS.get(name, facts["status"])
@@ -75,6 +75,11 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("metric", f"{one_line(name)} = {show.number(metric['last'])}   ({points})"))
     more = len(facts["series"]) - len(shown)
     return [*lines, ("", f"and {more} more: outlast metrics {facts['id']}")] if more else lines
+
+
+def _logged(handle: RunHandle) -> list[tuple[str, str]]:
+    others = list(logged.gathered(handle.values()).values())[:METRICS_SHOWN]
+    return [("logged", "{} ({}: {})".format(*other.line)) for other in others]
 
 
 def _outputs(handle: RunHandle) -> str:
