@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,14 +41,6 @@ except RunEnvironmentException as error:
     print(error.message)
 run.complete()
 """
-
-
-@pytest.fixture(scope="module")
-def bare_python(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An environment with nothing in it."""
-    folder = tmp_path_factory.mktemp("bare") / "venv"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-    return str(folder / "bin" / "python")
 
 
 def told(experiment: Experiment, command: Sequence[str]) -> tuple[str, str]:

@@ -143,3 +143,47 @@ def test_the_first_line_of_a_notebook_is_enough(scripts: Scripts) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, env=scripts.environ
     )
     assert done.stdout.strip() == "outlast.azureml.run", done.stderr
+
+
+CHILDREN = """
+import multiprocessing, os, subprocess, sys
+from azureml.core import Run
+
+def told(number):
+    from azureml.core import Experiment
+    return number, Run.__module__, Experiment.__name__
+
+if __name__ == "__main__":
+    for how in ("fork", "spawn"):
+        with multiprocessing.get_context(how).Pool(1) as pool:
+            print(pool.map(told, [3]))
+    code = "import azureml.core; print(azureml.core.Run.__module__)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.argv[1], "-c", "import azureml"], check=False)
+"""
+
+
+def test_processes_that_a_script_starts_have_the_names_too(
+    scripts: Scripts, bare_python: str
+) -> None:
+    done = scripts.run(scripts.write("script.py", CHILDREN), bare_python)
+    assert done.code == 0, done.err
+    assert done.out.splitlines() == [
+        "[(3, 'outlast.azureml.run', 'Experiment')]",
+        "[(3, 'outlast.azureml.run', 'Experiment')]",
+        "outlast.azureml.run",
+    ]
+    # An interpreter without Outlast is as it was.
+    assert done.err.splitlines()[-1] == "ModuleNotFoundError: No module named 'azureml'"
+
+
+@pytest.mark.parametrize("choice", ["outlast", "installed"])
+def test_a_process_of_a_script_takes_the_one_that_is_chosen(
+    scripts: Scripts, real_azureml: Path, choice: str
+) -> None:
+    code = "import azureml.core; print(azureml.core.Run)"
+    text = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {code!r}], check=True)"
+    path = scripts.write("script.py", text)
+    done = scripts.run(path, PYTHONPATH=str(real_azureml), OUTLAST_AZUREML=choice)
+    own = "<class 'outlast.azureml.run.Run'>"
+    assert done.out.strip() == {"outlast": own, "installed": "the real one"}[choice], done.err

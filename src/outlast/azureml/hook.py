@@ -23,7 +23,10 @@ from outlast.errors import Conflict, Invalid
 
 CHOICE = "OUTLAST_AZUREML"
 SERVED = "azureml"
+PATH = "PYTHONPATH"
 _HERE = os.path.dirname(os.path.abspath(__file__))
+# What a script starts finds a stand-in here; a process of multiprocessing doesn't inherit the hook.
+CHILDREN = os.path.join(_HERE, "children")
 _PREFIX = __name__.rpartition(".")[0]
 
 
@@ -78,7 +81,7 @@ _FINDER = _Finder()
 
 
 def install() -> None:
-    """Serve `azureml` from now on; doing it twice is doing it once.
+    """Serve `azureml` from now on, also in processes that this one starts; twice is once.
 
     Raises Conflict when azureml-core is installed, or imported already, and OUTLAST_AZUREML makes
     no choice; Invalid for a choice that doesn't exist. Nothing has changed then.
@@ -100,20 +103,30 @@ def install() -> None:
             hint="import outlast.azureml in the first line, in a fresh interpreter",
         )
     sys.meta_path.insert(0, _FINDER)
+    if CHILDREN not in sys.path:  # after the script's own folder
+        sys.path.insert(1, CHILDREN)
+        inherited = os.environ.get(PATH)
+        os.environ[PATH] = f"{inherited}{os.pathsep}{CHILDREN}" if inherited else CHILDREN
 
 
 def uninstall() -> None:
     """Serve it no more and forget the modules; classes that were imported stay usable."""
     if _FINDER in sys.meta_path:
         sys.meta_path.remove(_FINDER)
+    if CHILDREN in sys.path:
+        sys.path.remove(CHILDREN)
+        rest = [part for part in os.environ.get(PATH, "").split(os.pathsep) if part != CHILDREN]
+        os.environ[PATH] = os.pathsep.join(rest)
+        if not os.environ[PATH]:
+            del os.environ[PATH]
     for name, module in list(sys.modules.items()):
         if _is_ours(module):
             del sys.modules[name]
 
 
 def stand_in(kit: str) -> None:
-    """Put the right `azureml` in the place of the kit's own, which is being imported."""
-    elsewhere = [entry for entry in sys.path if os.path.abspath(entry or ".") != kit]
+    """Put the right `azureml` in the place of the stand-in in `kit`, which is being imported."""
+    elsewhere = [entry for entry in sys.path if not _stands_in(entry or ".", kit)]
     if installed_in(elsewhere) and _choice() != "outlast":
         spec = PathFinder.find_spec(SERVED, elsewhere)
     else:
@@ -125,6 +138,14 @@ def stand_in(kit: str) -> None:
     sys.modules[SERVED] = module
     if spec.loader is not None:  # without: a namespace package
         spec.loader.exec_module(module)
+
+
+def _stands_in(entry: str, kit: str) -> bool:
+    """Is `azureml` in this folder only a stand-in?"""
+    if os.path.abspath(entry) in (kit, CHILDREN):
+        return True
+    folder = os.path.join(entry, SERVED)
+    return os.path.isfile(os.path.join(folder, "__init__.py")) and not installed_in([entry])
 
 
 def installed_in(path: Sequence[str]) -> str:

@@ -26,7 +26,7 @@ from outlast.errors import Unreachable
 FOLDERS = ("journal", "run", "wire", "supervisor", "runtime", "environments", "data", "azureml")
 MODULES = ("__init__.py", "errors.py", "ids.py", "process.py")
 # A job finds `azureml` by its search path: the first file, as a package beside outlast/.
-STANDS_IN, STAND_IN = "azureml/stand_in.py", Path("azureml", "__init__.py")
+STANDS_IN, STAND_IN = "azureml/children/azureml/__init__.py", Path("azureml", "__init__.py")
 _DIGEST_CHARS = 16
 _ABANDONED_S = 3600.0  # filling takes a second; what is older was left by a killed process
 
