@@ -26,15 +26,20 @@ Nothing here knows a database; who writes which blob is in series.py.
 from __future__ import annotations
 
 import struct
+import sys
 import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import zstandard
 
 from outlast.errors import Corrupt
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 Int64s = npt.NDArray[np.int64]
 Float64s = npt.NDArray[np.float64]
@@ -129,7 +134,7 @@ def decode(data: Bytes) -> Points:
     read = _plain_columns if codec == PLAIN else _plane_columns
     try:
         bits, step_remainders, time_remainders = read(payload, n, (step_width, time_width))
-    except (ValueError, struct.error, zstandard.ZstdError) as error:
+    except (ValueError, struct.error, zstd.ZstdError) as error:
         raise Corrupt(f"a block of metric points can't be unpacked: {error}") from error
     if is_difference:
         bits = np.cumsum(bits, dtype="<u8")
@@ -228,11 +233,11 @@ def _value_planes(bits: npt.NDArray[np.unsignedinteger]) -> tuple[list[_Sized], 
 def _planes(column: npt.NDArray[np.unsignedinteger]) -> list[_Sized]:
     if not len(column):
         return []
-    compressor = zstandard.ZstdCompressor(level=_ZSTD_LEVEL)
+    compressor = zstd.ZstdCompressor(_ZSTD_LEVEL)  # one for all: making it costs more than a plane
     width = column.dtype.itemsize
     planes = []
     for plane in np.ascontiguousarray(column.view(np.uint8).reshape(-1, width).T):
-        small = compressor.compress(plane)
+        small = compressor.compress(plane, compressor.FLUSH_FRAME)
         if len(small) < len(plane):
             planes.append((len(small) | _IS_ZSTD, small))
         else:
@@ -246,7 +251,6 @@ def _plane_columns(
     shapes = [(8 * (n > 0), n), (widths[0], n - 1), (widths[1], n - 1)]
     count = sum(width for width, _length in shapes)
     sizes = iter(struct.unpack_from(f"<{count}I", payload))
-    decompressor = zstandard.ZstdDecompressor()
     at = 4 * count
     columns = []
     for width, length in shapes:
@@ -255,7 +259,7 @@ def _plane_columns(
             size = next(sizes)
             plane = payload[at : at + (size & ~_IS_ZSTD)]
             at += len(plane)
-            data = decompressor.decompress(plane, length) if size & _IS_ZSTD else plane
+            data = zstd.decompress(plane) if size & _IS_ZSTD else plane
             column[:, byte] = np.frombuffer(data, np.uint8, length)
         columns.append(column.reshape(-1).view(f"<u{width or 1}"))
     if at != len(payload):

@@ -12,15 +12,19 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from contextlib import suppress
 from typing import Any, NamedTuple
 from zlib import crc32
 
-import zstandard
-
 from outlast.errors import OutlastError
 from outlast.journal.line import pack, unpack
 from outlast.run.folder import SCREEN, RunFolder
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 FORMAT = 1
 _HEAD_BYTES = 4096
@@ -40,7 +44,7 @@ class Checkpoint(NamedTuple):
 
 def write(folder: RunFolder, engine: str, checkpoint: Checkpoint) -> None:
     """Replace the folder's checkpoint, all or nothing; raises OSError."""
-    frame = zstandard.ZstdCompressor(level=1).compress(checkpoint.state)
+    frame = zstd.compress(checkpoint.state, level=1)
     head = pack(
         {
             "format": FORMAT,
@@ -74,7 +78,7 @@ def load(folder: RunFolder, engine: str) -> Checkpoint | None:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 return None
             return _parsed(file.readline(_HEAD_BYTES), file.read(_MOST_BYTES), engine)
-    except (OSError, OutlastError, zstandard.ZstdError, LookupError, TypeError, ValueError):
+    except (OSError, OutlastError, zstd.ZstdError, LookupError, TypeError, ValueError):
         return None  # the journal tells the same, only slower
 
 
@@ -86,9 +90,9 @@ def _parsed(line: bytes, frame: bytes, engine: str) -> Checkpoint | None:
         return None
     columns, rows = head["size"]
     # A frame that asks for more room than any state takes is refused before it gets any.
-    if zstandard.frame_content_size(frame) > _MOST_BYTES:
+    if (zstd.get_frame_info(frame).decompressed_size or 0) > _MOST_BYTES:
         return None
-    state = zstandard.ZstdDecompressor().decompress(frame, max_output_size=_MOST_BYTES)
+    state = zstd.ZstdDecompressor().decompress(frame, _MOST_BYTES)
     at, timing = int(head["at"]), int(head["timing"])
     return Checkpoint(at, int(columns), int(rows), head["is_exact"] is True, timing, state)
 
