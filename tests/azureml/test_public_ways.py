@@ -161,3 +161,26 @@ def test_the_exception_of_a_failed_run_tells_the_scripts_own(experiment: Experim
     run = submitted(experiment, "raise ValueError('no such luck')")
     with pytest.raises(ActivityFailedException, match=r"ValueError: no such luck \(train\.py:1\)"):
         run.wait_for_completion()
+
+
+@pytest.mark.parametrize(
+    ("command", "printed"),
+    [
+        ("python train.py --a 'b c' && echo $WORD", ["['--a', 'b c']", "hello"]),
+        (["python train.py 1 2 | tr 1 3"], ["['3', '2']"]),
+        (["python", "train.py", "a b", "&&", "echo", "$WORD"], ["['a', 'b']", "hello"]),
+        (["python", "train.py", "a b", "$WORD"], ["['a b', '$WORD']"]),
+        ("python train.py 'a b'", ["['a b']"]),
+    ],
+)
+def test_a_command_is_a_line_for_a_shell_where_it_needs_one(
+    experiment: Experiment, command: Any, printed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # where another Python is, or none
+    Path("train.py").write_text("import sys, click\nprint(sys.argv[1:], flush=True)")
+    asked = ScriptRunConfig(".", command=command)
+    asked.run_config.environment_variables = {"WORD": "hello"}
+    run = experiment.submit(asked)
+    run.wait_for_completion(raise_on_error=False)
+    run.download_file("user_logs/std_log.txt")
+    assert Path("std_log.txt").read_text().splitlines() == printed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any, Dict, Mapping, Optional
 
-from outlast.azureml.files import STD_LOG
+from outlast.azureml.files import SHELL, STD_LOG
 from outlast.run.dataset import Definition
 
 
@@ -73,7 +73,9 @@ def definition(spec: Mapping[str, Any]) -> Dict[str, Any]:
     return _Definition(
         {
             "script": own.get("azureml.script"),
-            "command": "" if is_script else " ".join(command),
+            "command": ""
+            if is_script
+            else " ".join(command[2:] if command[:2] == [*SHELL] else command),
             "arguments": command[2:] if is_script else [],
             "target": own.get("azureml.target", "local"),
             "environment": dict(spec.get("environment") or {}),

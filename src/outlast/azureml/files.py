@@ -18,6 +18,7 @@ from outlast.run.folder import MANIFEST, UPLOADS
 from outlast.runtime.uploads import files_below
 
 STD_LOG = "user_logs/std_log.txt"
+SHELL = ("bash", "-c")  # what a command line that needs one is given to
 
 
 class OutputFolder:

@@ -16,7 +16,7 @@ from typing import Any, Dict, List, Mapping, Optional, Union
 from outlast.azureml.compute import LOCAL, ComputeTarget
 from outlast.azureml.environment import DEFAULT_CPU_IMAGE, Environment
 from outlast.azureml.exceptions import UserErrorException, translated
-from outlast.azureml.files import OutputFolder
+from outlast.azureml.files import SHELL, OutputFolder
 from outlast.azureml.run import ScriptRun
 from outlast.azureml.run_configuration import RunConfiguration
 from outlast.azureml.run_data import data_of, is_data, word_of
@@ -29,6 +29,9 @@ _BELOW_OUTPUT = re.compile(rb"""['"](?:\./)?output/""")
 _MAKES_FOLDERS = re.compile(rb"mkdir|makedirs|copytree")
 # Where scripts look for the first node of an MPI job; all ranks are on this machine.
 MPI_MASTER = {"AZ_BATCHAI_MPI_MASTER_NODE": "127.0.0.1", "AZ_BATCH_MASTER_NODE": "127.0.0.1:6105"}
+_OPERATORS = ("&&", "||", ";", "|", ">", ">>", "<", "2>&1", "&")
+_OF_SHELL = re.compile(r"[&|;<>$`*?~\n]")
+_PLACE = re.compile(r"\$\{\{.*?\}\}")  # of an input or output, filled in when the run starts
 INPUT_VARIABLE = "AZUREML_DATAREFERENCE_"
 
 
@@ -119,8 +122,13 @@ class ScriptRunConfig:
         properties = {"azureml.target": target, "azureml.runsource": "experiment"}
         properties["azureml.environment"] = self.run_config.environment.name
         properties.update(_container(self.run_config))
-        if not self._command():
+        command = self._command()
+        if not command:
             properties["azureml.script"] = self._script()
+        elif command[:2] == [*SHELL] and not self.run_config.environment._spec():
+            # Its `python` is this one, as a script's is.
+            path = [os.path.dirname(sys.executable), variables.get("PATH", os.environ.get("PATH"))]
+            variables["PATH"] = os.pathsep.join(part for part in path if part)
         seconds = self.run_config.max_run_duration_seconds
         if ranks.get("kind") == "mpi":
             variables.update(MPI_MASTER)
@@ -169,10 +177,19 @@ class ScriptRunConfig:
         return names
 
     def _command(self) -> List[str]:
+        """The words of the command; [] for a script. What only a shell understands, one gets."""
         command = self.command or self.run_config.command
-        if isinstance(command, str):
-            return shlex.split(command)
-        return [word_of(word) for word in command or ()]
+        given = [command] if isinstance(command, str) else list(command or ())
+        words = [word_of(word) for word in given]
+        if len(words) == 1:  # a line, also as the one item of a list
+            if _OF_SHELL.search(_PLACE.sub("", words[0])):
+                return [*SHELL, words[0]]
+            words = shlex.split(words[0])
+        elif any(word in _OPERATORS for word in words):
+            return [*SHELL, " ".join(words)]
+        if words and words[0] in ("python", "python3") and not self.run_config.environment._spec():
+            words[0] = sys.executable
+        return words
 
     def _script(self) -> str:
         script = self.script or self.run_config.script
