@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from outlast.azureml.experiment import Experiment
+from outlast.azureml.model import Model
 from outlast.azureml.script_config import ScriptRunConfig
 from tests.azureml.test_hook import real_azureml
 
@@ -32,6 +33,11 @@ run.log_row("row", x=1)
 run.tag("where", "bare")
 open("model.txt", "w").write("weights")
 run.upload_file("outputs/model.txt", "model.txt")
+model = run.register_model(run.experiment.name, "outputs/model.txt")
+try:
+    print(model.name, model.version)
+except RunEnvironmentException as error:
+    print("its version:", error.message)
 with run.child_run("child") as child:
     child.log("inner", 1)
 print(run.get_metrics(), run.experiment.name, run.get_status(), run.get_file_names())
@@ -56,10 +62,12 @@ def test_a_job_without_outlast_logs_and_uploads(experiment: Experiment, bare_pyt
     status, printed = told(experiment, [bare_python, "train.py"])
     assert status == "Completed", printed
     assert f"'row': {{'x': 1}}}} {experiment.name} Running" in printed
-    assert "this environment has no Outlast: pip install outlast" in printed
+    assert printed.count("this environment has no Outlast: pip install outlast") == 2
+    assert "its version: this needs Outlast's server" in printed
     (run,) = experiment.get_runs()
     assert run.get_metrics() == {"loss": [1.0, 0.5, 1 / 3], "row": {"x": 1}}
     assert run.tags == {"where": "bare"}
+    assert Model(run.experiment.workspace, experiment.name).run_id == run.id
     run.download_file("outputs/model.txt")
     assert Path("model.txt").read_text() == "weights"
     (child,) = run.get_children()

@@ -30,12 +30,18 @@ CHILDREN = os.path.join(_HERE, "children")
 _PREFIX = __name__.rpartition(".")[0]
 
 
+# What asks a server; the kit, in an environment without Outlast, has only the run's side.
+_OUTSIDE = ("outlast.sdk", "outlast.sweeps")
+
+
 class _Finder(MetaPathFinder):
     """Finds the modules of the table, as `azureml.core` and as `outlast.azureml.core`."""
 
     def find_spec(
         self, fullname: str, path: Optional[Sequence[str]] = None, target: Any = None
     ) -> Optional[ModuleSpec]:
+        if fullname in _OUTSIDE and PathFinder.find_spec(fullname, path) is None:
+            raise _bare()
         name = _served_name(fullname)
         if name is None:
             return None
@@ -155,6 +161,15 @@ def installed_in(path: Sequence[str]) -> str:
         if os.path.isfile(os.path.join(folder, "core", "__init__.py")):
             return folder
     return ""
+
+
+def _bare() -> Exception:
+    from outlast.azureml.exceptions import RunEnvironmentException
+
+    return RunEnvironmentException(
+        "this needs Outlast's server, and this environment has no Outlast: pip install outlast "
+        "in it. Run.get_context(), logging and uploading work without"
+    )
 
 
 def _choice() -> str:

@@ -9,7 +9,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, Dict, Optional
 
-from outlast.azureml.exceptions import RunEnvironmentException, ServiceException
+from outlast.azureml.exceptions import ServiceException
 from outlast.errors import NotFound
 from outlast.run.folder import RunFolder
 from outlast.runtime.interactive import default_home
@@ -30,15 +30,8 @@ def workspace(home: Optional[str] = None) -> Workspace:
 
     Raises RunEnvironmentException where Outlast isn't installed.
     """
-    try:
-        from outlast.sdk.workspace import Workspace as Client
-    except ModuleNotFoundError as error:
-        if not (error.name or "").startswith("outlast"):
-            raise
-        raise RunEnvironmentException(
-            "this needs Outlast's server, and this environment has no Outlast: pip install outlast "
-            "in it. Run.get_context(), logging and uploading work without"
-        ) from None
+    from outlast.sdk.workspace import Workspace as Client  # the hook tells where there is none
+
     key = home or ""
     if key not in _workspaces:
         # Of a given home it is that folder's; else a server elsewhere may be set.
