@@ -293,6 +293,46 @@ def test_options_reach_the_spec(cli: Piped, place: Place, tmp_path: Path) -> Non
     assert list(handle.logs()) == ["--output blue\n"]
 
 
+def test_options_of_the_command_are_left_alone(cli: Piped) -> None:
+    command = ["echo", "--output", "x", "--check", "y"]
+    assert cli("run", *command).out == "--output x --check y\n"
+    assert cli("run", "-e", "vision", "--cpus=0", *command).out == "--output x --check y\n"
+    assert cli("run", "--", *command).out == "--output x --check y\n"
+
+
+@pytest.mark.parametrize(
+    ("check", "code"),
+    [
+        ("test -s a && test -s b", 1),
+        ("test -s a && test -s a", 0),
+        ('test "$(cat a)" = 1', 0),
+        ("sh -c 'exit 4'", 1),
+    ],
+)
+def test_a_check_may_be_what_a_shell_understands(cli: Piped, check: str, code: int) -> None:
+    done = cli("run", "--output", "a", "--check", check, "--", "sh", "-c", "echo 1 > a")
+    assert done.code == code, done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--cpus", "nan"), "'--cpus': 'nan': give a number, 0 or more"),
+        (("--cpus", "-1"), "'--cpus': '-1': give a number, 0 or more"),
+        (("--retries", "99999999999999999999"), "'--retries'"),
+        (("--gpus", "-1"), "'--gpus'"),
+        (("--output", "a", "--check", "it's"), '--check = "it\'s": close the quote'),
+        (("--memory", "900TB"), "GB to give"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_option(
+    cli: Piped, arguments: tuple[str, ...], words: str
+) -> None:
+    done = cli("run", *arguments, "--", "true")
+    assert done.code == 2
+    assert words in done.err
+
+
 def test_retry_runs_the_same_again(cli: Piped) -> None:
     first = cli("run", "-d", "--", "sh", "-c", "echo again; exit 6").out.strip()
     assert cli("wait", first).code == 6

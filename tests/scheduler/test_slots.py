@@ -47,7 +47,7 @@ def test_adopted_runs_may_hold_more_than_there_is() -> None:
     ("wants", "field", "total"),
     [
         (Resources(cpus=5), "resources.cpus", "4"),
-        (Resources(memory_bytes=1001), "resources.memory_bytes", "1000"),
+        (Resources(memory_bytes=1001), "resources.memory_bytes", "1 KB"),
         (Resources(gpus=4), "resources.gpus", "3"),
     ],
 )

@@ -11,6 +11,10 @@ from outlast import units
 from outlast.errors import Invalid
 from outlast.ids import LATEST
 
+MOST_RETRIES = 999
+# What a shell reads as more than a part of a word.
+SHELLS_OWN = frozenset("|&;<>()$`*?[]{}~!#\n")
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -42,6 +46,21 @@ class Size(click.ParamType[int]):
             return units.parse_size(_field(param), value) if isinstance(value, str) else value
         except Invalid as error:
             self.fail(f"{value!r}: {error.facts.get('remedy', error.message)}", param, context)
+
+
+class Amount(click.ParamType[float]):
+    """A number that is 0 or more, and finite."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: Any) -> float:
+        try:
+            found = float(value)
+        except ValueError:
+            found = -1.0
+        if not 0 <= found < float("inf"):
+            self.fail(f"{value!r}: give a number, 0 or more", param, context)
+        return found
 
 
 class Pair(click.ParamType[tuple[str, str]]):
@@ -150,12 +169,28 @@ class AskingCommand(click.Command):
     """A verb with `--output PATH [--check CMD]`: click forgets the order, so it is noted before."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(context, _with_numbered_checks(args, context))
+        end = _own(args, self.get_params(context))
+        return super().parse_args(context, _with_numbered_checks(args, end, context))
 
 
-def _with_numbered_checks(args: list[str], context: click.Context) -> list[str]:
+def _own(args: list[str], params: Sequence[click.Parameter]) -> int:
+    """How many of the arguments are the verb's: the command after them has options of its own."""
+    options = [param for param in params if isinstance(param, click.Option) and not param.is_flag]
+    taking = {name for option in options for name in option.opts}
+    at = 0
+    while at < len(args) and args[at].startswith("-") and args[at] not in ("-", "--"):
+        arg = args[at]
+        if arg.startswith("--"):
+            is_open = arg in taking
+        else:  # as -d, -eNAME, -de NAME
+            taker = next((i for i, letter in enumerate(arg) if f"-{letter}" in taking), 0)
+            is_open = taker == len(arg) - 1
+        at += 2 if is_open else 1
+    return min(at, len(args))
+
+
+def _with_numbered_checks(args: list[str], end: int, context: click.Context) -> list[str]:
     """`--check CMD` as `--check=N=CMD`, N being the number of the --output before it."""
-    end = args.index("--") if "--" in args else len(args)
     outputs = 0
     numbered: list[str] = []
     rest = iter(args[:end])
@@ -191,9 +226,9 @@ _ASKING: Sequence[Callable[[Any], Any]] = (
         "--check", "checks", multiple=True, metavar="CMD",
         help="CMD must exit 0 when the run ends; for the --output before it.",
     ),
-    click.option("--cpus", type=float, metavar="N", help="CPUs to wait for [1]."),
+    click.option("--cpus", type=Amount(), metavar="N", help="CPUs to wait for [1]."),
     click.option("--memory", type=Size(), help="Memory to wait for, as 4GB [0]."),
-    click.option("--gpus", type=int, metavar="N", help="GPUs to wait for [0]."),
+    click.option("--gpus", type=click.IntRange(0), metavar="N", help="GPUs to wait for [0]."),
     click.option("--compute", default="", metavar="NAME", help="Wait for a node of this target."),
     click.option(
         "--nodes", type=click.IntRange(1), metavar="N",
@@ -209,14 +244,17 @@ _ASKING: Sequence[Callable[[Any], Any]] = (
     click.option("--memory-limit", type=Size(), help="End it when it uses more memory."),
     click.option("--max-time", type=Duration(), help="End it when it runs longer [30d]."),
     click.option("--grace", type=Duration(), help="Time between TERM and KILL [10s]."),
-    click.option("--retries", type=int, default=0, metavar="N", help="Try again so often [0]."),
+    click.option(
+        "--retries", type=click.IntRange(0, MOST_RETRIES), default=0, metavar="N",
+        help="Try again so often [0].",
+    ),
     click.option(
         "--retry-on", multiple=True, type=click.Choice(["lost", "failed"]),
         help="What is tried again; may be repeated [lost].",
     ),
     click.option(
-        "--retry-exit-code", "retry_codes", multiple=True, type=int, metavar="CODE",
-        help="Try again after this exit code; may be repeated.",
+        "--retry-exit-code", "retry_codes", multiple=True, type=click.IntRange(1, 255),
+        metavar="CODE", help="Try again after this exit code; may be repeated.",
     ),
     click.option(
         "--leftovers", type=click.Choice(["wait", "terminate", "fail"]),
@@ -255,9 +293,7 @@ def request(asked: Mapping[str, Any]) -> dict[str, Any]:
     outputs: list[dict[str, Any]] = [{"path": path} for path in asked["outputs"]]
     for check in asked["checks"]:
         number, _, command = check.partition("=")
-        import shlex
-
-        outputs[int(number)]["check"] = shlex.split(command)
+        outputs[int(number)]["check"] = _words(command)
     retries = asked["retries"]
     retry_on = asked["retry_on"] or (() if asked["retry_codes"] else ("lost",))
     return {
@@ -288,6 +324,18 @@ def request(asked: Mapping[str, Any]) -> dict[str, Any]:
         "variables": {name: value for name, value in asked["settings"] if name},
         "environment": _environment([value for name, value in asked["settings"] if not name]),
     }
+
+
+def _words(command: str) -> list[str]:
+    """A check's command line: through a shell when it means one, as in "test -s a && test -s b"."""
+    if SHELLS_OWN.intersection(command):
+        return ["/bin/sh", "-c", command]
+    import shlex
+
+    try:
+        return shlex.split(command)
+    except ValueError as error:
+        raise Invalid.field("--check", command, f"close the quote ({error})") from None
 
 
 def _environment(named: Sequence[str]) -> str | None:

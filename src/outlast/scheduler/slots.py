@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from outlast import units
 from outlast.errors import Invalid
 from outlast.run.spec import Resources
 
@@ -71,11 +72,8 @@ class Slots:
             ("gpus", wants.gpus, len(self.totals.gpus)),
         ):
             if asked > total + _TOLERANCE:
-                raise Invalid.field(
-                    f"resources.{field}",
-                    asked,
-                    f"this machine has {total:g} to give; ask for at most that",
-                )
+                name = f"resources.{field}"
+                raise Invalid.field(name, asked, f"this machine has {_told(field, total)} to give")
 
     def reserve(self, run_id: str, wants: Resources) -> Held | None:
         """Set these slots aside for the run; None, and nothing is changed, when they don't fit."""
@@ -93,6 +91,10 @@ class Slots:
     def release(self, run_id: str) -> bool:
         """Give back what the run holds; False if it held nothing."""
         return self._held.pop(run_id, None) is not None
+
+
+def _told(field: str, total: float) -> str:
+    return units.size(int(total)) if field == "memory_bytes" else f"{total:g}"
 
 
 def lacking(wants: Resources, free: Totals) -> tuple[str, ...]:

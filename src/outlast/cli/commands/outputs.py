@@ -15,13 +15,14 @@ class ListingByDefault(Deeds):
     """`outlast outputs RUN` means `outlast outputs ls RUN`, and RUN is the last one."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(context, args or ["ls"])
+        is_option = bool(args) and args[0].startswith("-")
+        is_of_ls = is_option and args[0] not in context.help_option_names
+        return super().parse_args(context, ["ls", *args] if is_of_ls or not args else args)
 
     def resolve_command(
         self, context: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        is_verb = args[0] in self.commands or args[0].startswith("-")
-        return super().resolve_command(context, args if is_verb else ["ls", *args])
+        return super().resolve_command(context, args if args[0] in self.commands else ["ls", *args])
 
 
 @click.group(cls=ListingByDefault)
