@@ -155,7 +155,9 @@ def test_the_jobs_own_path_is_searched(run: Run, tmp_path: Path) -> None:
         (["./missing"], "no_command", "no command './missing'", 127),
         (["./plain"], "not_executable", "chmod +x", 126),
         (["./folder"], "not_executable", "is a folder", 126),
-        (["./no_interpreter"], "no_command", "doesn't exist", 127),
+        (["./no_interpreter"], "no_command", "doesn't exist: /no/such", 127),
+        (["./windows"], "no_command", "lines end as on Windows, so /bin/sh isn't found", 127),
+        (["plain"], "no_command", "write ./plain, or its interpreter before it", 127),
         (["./binary"], "not_executable", "neither a program nor a script", 126),
         ([], "no_command", "empty", 127),
     ],
@@ -165,8 +167,12 @@ def test_what_cant_be_started_is_told_in_words(
 ) -> None:
     run.working.joinpath("plain").write_text("x")
     run.working.joinpath("folder").mkdir()
-    for name, text in (("no_interpreter", "#!/no/such\n"), ("binary", "\0\1\2")):
-        run.working.joinpath(name).write_text(text)
+    for name, text in (
+        ("no_interpreter", b"#!/no/such\n"),
+        ("windows", b"#!/bin/sh\r\necho\r\n"),
+        ("binary", b"\0\1\2"),
+    ):
+        run.working.joinpath(name).write_bytes(text)
         run.working.joinpath(name).chmod(0o755)
     ended = run.start(command).ended()
     failed = run.wait(ev.StartFailed)

@@ -84,6 +84,19 @@ def test_a_missing_declared_output_fails_the_run(run: Run) -> None:
     assert problems(run) == [("out.txt", "missing", True)]
 
 
+@pytest.mark.parametrize(
+    ("declared", "hint"),
+    [
+        ("Model.pt", "; there is model.pt, which differs in case"),
+        ("m*.pt", "; it is taken as a"),
+    ],
+)
+def test_a_missing_output_is_told_what_may_be_meant(run: Run, declared: str, hint: str) -> None:
+    run.outputs(declared).shell("echo >model.pt").ended()
+    (problem,) = run.of(ev.OutputProblem)
+    assert hint in problem.message
+
+
 def test_an_output_that_may_be_missing_may(run: Run) -> None:
     run.outputs({"path": "out.txt", "is_required": False})
     assert run.shell("exit 0").ended().outcome == "completed"

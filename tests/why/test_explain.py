@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outlast.run import events as ev
-from outlast.run.spec import Policy
+from outlast.run.spec import Output, Policy
 from outlast.run.state import STATUSES, InvalidTransition, RunState, initial, step
 from outlast.run.verdict import CAUSES
 from outlast.why.evidence import Evidence
@@ -123,6 +123,12 @@ def test_a_leftover_is_shown_with_what_it_does() -> None:
         "1.2 MB/s, 340 MB of memory, holds /home/ada/digits/outputs/evaluation.json open for "
         "writing"
     )
+
+
+def test_a_check_that_runs_is_told_with_the_time_that_it_may_take() -> None:
+    spec = SPEC._replace(outputs=(Output("model.pt", check=("sleep", "9")),))
+    (finding, *_) = explain(replace(ALL["collecting_outputs"], spec=spec)).findings
+    assert finding.next.startswith("A check that takes longer than 1 h is ended, and the run is F")
 
 
 def test_a_silent_run_shows_where_each_python_thread_stands() -> None:

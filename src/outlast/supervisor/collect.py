@@ -167,7 +167,7 @@ class Collector:
             self._tell(place.name, "missing", "the declared folder holds no file", True)
         else:
             message = f"it was declared, but not produced: {plain(place.path)} doesn't exist"
-            self._tell(place.name, "missing", message, True)
+            self._tell(place.name, "missing", message + _meant(place.path), True)
 
     def _tell_foreign(self, first: str, count: int) -> None:
         others = f" (and {count - 1} more)" if count > 1 else ""
@@ -195,7 +195,8 @@ class Collector:
         try:
             pid = self._run_check(output.check)
         except CannotStart as error:
-            self._tell(name, "check_failed", f"its check can't be started: {error.message}", True)
+            reason = error.message.partition(" on the PATH")[0]  # which may be very long
+            self._tell(name, "check_failed", f"its check can't be started: {reason}", True)
             return
         said = self._wait_for_check(pid)
         if said:
@@ -314,6 +315,20 @@ class Collector:
     def _pause(self) -> None:
         if self._is_abandoned:
             raise Abandoned
+
+
+def _meant(path: str) -> str:
+    """What a declared path may have meant, as "; …"; "" when nobody can tell."""
+    folder, name = os.path.split(path)
+    try:
+        near = sorted(inner for inner in os.listdir(folder) if inner.lower() == name.lower())
+    except OSError:
+        near = []
+    if near:
+        return f"; there is {plain(near[0])}, which differs in case"
+    if set(name) & set("*?["):
+        return "; it is taken as a name, not as a pattern: declare the folder, or each file"
+    return ""
 
 
 def _kill_group(pid: int) -> None:

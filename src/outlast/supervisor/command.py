@@ -14,7 +14,7 @@ from typing import Mapping, Optional, Sequence, Tuple
 
 NOT_FOUND = 127  # as a shell says it
 NOT_EXECUTABLE = 126
-_BAD_INTERPRETER = "its first line names a program that doesn't exist"
+_FIRST_LINE_BYTES = 256  # as much of it as the kernel reads
 
 
 class CannotStart(Exception):
@@ -114,6 +114,10 @@ def find(name: str, path: Optional[str], folder: str) -> str:
                 refused = error
     if refused is not None:
         raise refused
+    if os.path.isfile(os.path.join(folder, name)):
+        message = f"{name!r} is a file of the folder, not a command: "
+        message += f"write ./{name}, or its interpreter before it"
+        raise CannotStart("no_command", message, NOT_FOUND)
     raise CannotStart(
         "no_command",
         f"there is no command {name!r} on the PATH: {path or '(empty)'}",
@@ -205,9 +209,26 @@ def _explain(failure: str, program: str, folder: str) -> CannotStart:
     if step != "execute":
         return CannotStart("not_prepared", f"{step}: {words}", NOT_EXECUTABLE)
     if code == errno.ENOENT:
-        return CannotStart("no_command", f"{program}: {_BAD_INTERPRETER}", NOT_FOUND)
+        words = _missing_interpreter(os.path.join(folder, program))
+        return CannotStart("no_command", f"{program}: {words}", NOT_FOUND)
     if code == errno.ENOEXEC:
         words = "it is neither a program nor a script with a first line like #!/bin/sh"
     if code == errno.E2BIG:
         words = "its arguments and environment together are too long"
     return CannotStart("not_executable", f"{program}: {words}", NOT_EXECUTABLE)
+
+
+def _missing_interpreter(script: str) -> str:
+    try:
+        with open(script, "rb") as file:
+            line = file.read(_FIRST_LINE_BYTES).partition(b"\n")[0]
+    except OSError:
+        line = b""
+    if not line.startswith(b"#!"):
+        return "a program that it needs to be loaded doesn't exist"  # the ELF interpreter
+    named = line[2:].strip().decode("utf-8", "replace")
+    if line.endswith(b"\r"):
+        return (
+            f"its lines end as on Windows, so {named} isn't found; remedy: sed -i 's/\\r$//' FILE"
+        )
+    return f"its first line names a program that doesn't exist: {named}"

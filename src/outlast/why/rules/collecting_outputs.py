@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from outlast.run import events as ev
 from outlast.run.state import FINALIZING, OUTPUTS
-from outlast.units import between
+from outlast.units import between, duration
 from outlast.why.evidence import Evidence
 from outlast.why.finding import Finding
 from outlast.why.wording import ending, ending_fact, fact, live_processes
@@ -30,5 +30,12 @@ def rule(evidence: Evidence) -> Finding | None:
             *live_processes(evidence),  # a check that runs
         ),
         since_ns=since_ns,
-        next="Then they are stored, and the run is over.",
+        next=f"{_limit(evidence)}Then they are stored, and the run is over.",
     )
+
+
+def _limit(evidence: Evidence) -> str:
+    if not any(output.check for output in evidence.spec.outputs):
+        return ""
+    longest = duration(evidence.spec.limits.storage_s)
+    return f"A check that takes longer than {longest} is ended, and the run is Failed. "

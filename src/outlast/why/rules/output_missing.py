@@ -19,10 +19,12 @@ def rule(evidence: Evidence) -> Finding | None:
     which = listed(paths) or "a declared output"
     verb = "is" if len(paths) < 2 else "are"
     noun = "The declared output" if len(paths) < 2 else f"{len(paths)} declared outputs"
+    messages = (message for _, problem, message in state.problems if problem == "missing")
+    hint = next((message.partition("; ")[2] for message in messages if "; " in message), "")
+    lacks = f"but did not write {'it' if len(paths) < 2 else 'them'}{f'; {hint}' if hint else ''}"
     return Finding(
         rule="output_missing",
-        claim=f"{noun} {which} {verb} missing: the command ended with {ending(evidence)}, "
-        f"but did not write {'it' if len(paths) < 2 else 'them'}.",
+        claim=f"{noun} {which} {verb} missing: the command ended with {ending(evidence)}, {lacks}.",
         evidence=(
             *problem_facts(evidence, "missing"),
             *ending_fact(evidence),
