@@ -48,9 +48,22 @@ def test_a_saved_environment_is_found_by_its_name(cli: Piped, requirements: Path
     done = cli("submit", "--wait", "--env", "tinies", "--", "python", "-c", CODE)
     assert done.code == 0, done.err
     assert "saved: tinies:1" in cli("env", "ls").out
+    for name in ("tinies", "tinies:1"):  # built for another, perhaps: what is in it counts
+        assert "tiny==1.0" in cli("env", "show", name).out
     missing = cli("submit", "--env", "nosuch", "--", "python", "-c", CODE)
     assert missing.code != 0
     assert "there is no environment 'nosuch'" in missing.err
+
+
+def test_what_is_saved_and_not_built_says_how_to_build_it(cli: Piped, requirements: Path) -> None:
+    requirements.write_text(requirements.read_text() + "tiny<2\n")
+    assert cli("env", "save", "later", str(requirements)).code == 0
+    shown = cli("env", "show", "later")
+    assert shown.code != 0
+    assert "environment 'later' is saved, but not built" in shown.err
+    assert "outlast env build later" in shown.err
+    assert cli("env", "build", "later").code == 0
+    assert "tiny==1.0" in cli("env", "show", "later").out
 
 
 def test_why_tells_the_resolvers_reason(cli: Piped, requirements: Path) -> None:

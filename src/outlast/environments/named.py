@@ -11,7 +11,7 @@ import os
 import secrets
 from typing import Any, Dict, List, Mapping, Tuple
 
-from outlast.environments.cache import FOLDER
+from outlast.environments.cache import FOLDER, Cache
 from outlast.errors import Conflict, Invalid, NotFound
 from outlast.run import environment
 
@@ -67,6 +67,25 @@ class Named:
         what = f"{name}:{version}" if version else name
         known = f"; it has {', '.join(versions)}" if versions else ""
         raise NotFound(f"there is no environment {what!r}{known}", hint="outlast env ls")
+
+    def built(self, ref: str, cache: Cache, environ: Mapping[str, str]) -> str:
+        """The key of a built environment: by its start, by a saved name or the one it was built by.
+
+        Raises NotFound, also for a saved one that isn't built here.
+        """
+        name, _, version = ref.partition(":")
+        if not self.versions(name):
+            return cache.find_key(ref)
+        place = cache.find(environment.Environment.of(self.get(name, version)), environ)
+        if place is None:
+            raise NotFound(
+                f"environment {ref!r} is saved, but not built", hint=f"outlast env build {ref}"
+            )
+        if not place.key:
+            raise NotFound(
+                f"environment {ref!r} is {place.prefix}, used as it is: nothing is built"
+            )
+        return place.key
 
     def versions(self, name: str) -> List[str]:
         """Oldest first; [] for an unknown name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any
 
 import msgspec
@@ -85,8 +86,8 @@ async def list_environments(call: Call) -> Response:
 async def get_environment(call: Call) -> Response:
     """One that is built: its lock, its definition, how it was built. By key, its start, or name."""
     ref = call.found.parts["ref"]
-    cache = _cache(call)
-    found = await call.parts.in_thread(lambda: cache.shown(cache.find_key(ref)))
+    cache, named = _cache(call), Named(call.parts.settings.home)
+    found = await call.parts.in_thread(lambda: cache.shown(named.built(ref, cache, os.environ)))
     return json_answer(found)
 
 
