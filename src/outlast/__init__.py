@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Dict
-
-if TYPE_CHECKING:
-    from outlast.runtime import Run as Run
+from typing import Any, Dict
 
 __version__ = "0.1.0"
 
@@ -60,11 +57,9 @@ if not os.path.isdir(os.path.join(os.path.dirname(__file__), "sdk")):
 __import__("outlast.run")
 
 
-def run(name: str = "", *, experiment: str = "default", **options: Any) -> Run:
+def run(name: str = "", *, experiment: str = "default", **options: Any) -> Any:
     """An interactive run for a `with` block: Completed at its end, Failed by an exception in it."""
-    from outlast.runtime import start_logging
-
-    return start_logging(experiment, name, **options)
+    return __getattr__("start_logging")(experiment, name, **options)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,4 @@
-"""A file among the outputs was there before the run, or belongs to another run: it was not
-written by this run and doesn't count as produced.
-"""
+"""A file among the outputs was there before the run, unchanged: it doesn't count as produced."""
 
 from __future__ import annotations
 
