@@ -85,3 +85,12 @@ def test_a_disk_that_is_full_is_named_as_stdout() -> None:
 def test_a_stream_without_a_descriptor_stays_itself() -> None:
     text = io.StringIO()
     assert whole(text) is text
+
+
+def test_what_a_notebook_shows_doesnt_go_to_its_kernels_descriptor() -> None:
+    class Stream(io.StringIO):
+        def fileno(self) -> int:
+            return 1  # as ipykernel's tells
+
+    stream = Stream()
+    assert whole(stream) is stream

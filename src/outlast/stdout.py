@@ -55,13 +55,17 @@ def _wait_for_room(fd: int) -> None:
 
 
 def whole(stream: TextIO) -> TextIO:
-    """The same stream, of which no write is cut short; itself when it has no descriptor.
+    """The same stream, of which no write is cut short; itself when it is no file's.
+
+    A notebook's stream tells the descriptor of its kernel, where nobody reads what is written.
 
     Raises OSError when what it held can't be written.
     """
     try:
         fd = stream.fileno()
-    except (OSError, AttributeError):  # a notebook's stream, a text in memory
+    except (OSError, AttributeError):  # a text in memory
+        return stream
+    if not isinstance(stream, io.TextIOWrapper):
         return stream
     stream.flush()
     takes_all = cast(BinaryIO, _Whole(fd))
