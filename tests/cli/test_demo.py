@@ -13,6 +13,7 @@ EXTRA = ("sklearn", "matplotlib")
 is_there = all(importlib.util.find_spec(name) for name in EXTRA)
 
 
+@pytest.mark.longest
 @pytest.mark.slow
 @pytest.mark.skipif(not is_there, reason="needs the extra outlast[demo]")
 def test_two_models_are_trained_awaited_explained_and_compared(cli: Piped) -> None:

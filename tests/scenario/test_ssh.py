@@ -138,6 +138,7 @@ def test_the_firewall_forgets_a_plain_idle_connection(place: Place) -> None:
     assert out == b"forgotten\n", said
 
 
+@pytest.mark.longest
 def test_a_session_that_is_idle_for_30_s_goes_on(place: Place) -> None:
     words = place.words("ssh")
     with place.popen(*words, place.host, "cat") as shell:
@@ -163,6 +164,7 @@ def test_a_session_goes_on_after_its_client_has_slept(place: Place) -> None:
     assert shell.returncode == 0
 
 
+@pytest.mark.longest
 def test_200_mb_by_scp_over_five_cuts_and_a_killed_server_are_the_same_bytes(
     place: Place, tmp_path: Path
 ) -> None:

@@ -140,6 +140,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made.close()
 
 
+@pytest.mark.longest
 @pytest.mark.slow
 @pytest.mark.timeout(3600 if IS_FULL else 180)
 def test_no_line_and_no_key_is_lost_or_doubled_over_any_cuts(tmp_path: Path) -> None:

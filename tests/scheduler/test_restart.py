@@ -427,6 +427,7 @@ def test_a_stopped_supervisor_is_told_and_comes_back(
 # --- kill -9 of the server, again and again ---
 
 
+@pytest.mark.longest
 @pytest.mark.each_database
 @pytest.mark.slow
 @pytest.mark.timeout(400)  # it starts 24 servers

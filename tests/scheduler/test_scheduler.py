@@ -501,6 +501,7 @@ def points_read(workspace: Workspace, run_id: str) -> int:
         database.close()
 
 
+@pytest.mark.longest
 @pytest.mark.slow
 def test_two_hundred_runs_at_once(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "home", cpus=200.0)

@@ -133,6 +133,7 @@ def test_a_postgresql_that_lets_nobody_in_is_waited_for(
     check_nothing_lost_or_doubled(served, run_id)
 
 
+@pytest.mark.longest
 def test_a_stopped_postgresql_holds_up_neither_who_asks_nor_the_servers_end(
     served: Server, own_cluster: postgres.Cluster
 ) -> None:

@@ -99,6 +99,7 @@ def test_a_transfer_goes_on_over_cuts_and_a_killed_server(world: World, big: Pat
     assert digest(there.read_bytes()) == digest(big.read_bytes())
 
 
+@pytest.mark.longest
 def test_a_download_goes_on_when_the_network_swallows_it_silently(world: World, big: Path) -> None:
     getting = world.popen(f"cat {big}")
     got = bytearray()

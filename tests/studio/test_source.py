@@ -43,6 +43,7 @@ def folder() -> Iterator[Path]:
         pytest.skip(f"the npm registry can't be had: {error}")
 
 
+@pytest.mark.longest
 @pytest.mark.slow
 def test_types_hold_and_the_core_needs_no_dom(folder: Path) -> None:
     build.run(folder, "run", "check")
