@@ -9,13 +9,17 @@ import signal
 import struct
 import sys
 import termios
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from fcntl import ioctl
 
 import pytest
 
+from outlast.sdk.sessions import first_kept
+from outlast.sdk.workspace import Workspace
 from tests.cli.terminal import COMMAND, Piped, Terminal
+from tests.sdk.place import Place
 
 Tty = Callable[..., AbstractContextManager[Terminal]]
 DETACH = b"\x1dd"
@@ -227,13 +231,32 @@ def test_a_terminal_that_knows_no_sequences_is_told(cli: Piped, tty: Tty) -> Non
         assert shell.end() == 2
 
 
+def test_a_transcript_says_what_was_given_up_to_the_quota(cli: Piped, place: Place) -> None:
+    wanted = {
+        "command": ["sh", "-c", "seq 1 1000000; exec sleep 600"], "environ": {"PATH": os.environ["PATH"]},
+        "folder": str(place.home), "quota_bytes": 1 << 20,
+    }  # fmt: skip
+    workspace = Workspace(place.home)
+    session = workspace.connection.post("/api/sessions", wanted)["id"]
+    deadline = time.monotonic() + 30
+    while not first_kept(session, workspace=workspace):  # it is trimmed within some seconds
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    done = cli("transcript", session)
+    assert done.code == 0
+    assert done.out.endswith("1000000\n")
+    assert re.search(r"the first \S+ MB were given up", done.err), done.err
+    assert "given up" not in cli("transcript", opened(cli, "--", "true")).err
+
+
 def test_close_ends_a_session_and_who_is_attached_is_told(cli: Piped, tty: Tty) -> None:
     session = opened(cli, *CAT)
     with tty("attach", session) as attached:
         attached.until("ready")
         assert session in cli("close", session).out
         assert attached.end() == 3
-        assert "closed" in attached.text
+        assert ": closed" in attached.text
+        assert "signal" not in attached.text
     assert session not in cli("sessions", "-q").out
 
 

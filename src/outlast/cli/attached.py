@@ -111,15 +111,15 @@ def _ended(session: str, ended: Any) -> int:
     when = f" at {units.clock(ended.t_ns, now_ns=time.time_ns())}" if ended.t_ns else ""
     is_plain = not ended.message or ended.status == "Completed"
     why = "" if is_plain else f": {one_line(ended.message)}"
-    if ended.signal is not None:
+    if ended.status == "Canceled":
+        fate, code = "" if why else "closed", exits.CANCELED
+    elif ended.signal is not None:
         fate, code = f"killed by signal {ended.signal}", 128 + int(ended.signal)
     elif ended.code is not None:
         code = int(ended.code)
         fate = f"exit code {code}"
     else:  # it never started, or nobody is left who saw its end
         fate, code = "", _code_of(session)
-    if ended.status == "Canceled":
-        fate, code = f"closed ({fate})" if fate else "closed", exits.CANCELED
     say(f"session {session} ended{when}{', ' if fate else ''}{fate}{why}")
     return code
 

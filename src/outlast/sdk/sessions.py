@@ -118,6 +118,14 @@ def search(ref: str, text: str, *, workspace: Workspace | None = None) -> Iterat
         yield from page["hits"]
 
 
+def first_kept(ref: str, *, workspace: Workspace | None = None) -> int:
+    """The offset from which the output is kept; what was before was given up to the quota."""
+    workspace = workspace or Workspace()
+    path = f"/api/sessions/{in_path(session(ref, workspace=workspace)['id'])}/transcript"
+    first: int = workspace.connection.get(path, limit=1)["first"]
+    return first
+
+
 def commands(ref: str, *, workspace: Workspace | None = None) -> Iterator[dict[str, Any]]:
     """The commands of the session, as its shell told them, oldest first."""
     for page in _pages(ref, workspace, commands="true", key="after"):

@@ -50,7 +50,8 @@ const SIGNALS: Record<number, string> = {
   1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 6: "SIGABRT", 9: "SIGKILL", 11: "SIGSEGV", 13: "SIGPIPE", 15: "SIGTERM",
 };
 
-export function endText(code: number | null, signal: number | null): string {
+export function endText(code: number | null, signal: number | null, status = ""): string {
+  if (status === "Canceled") return "was closed";
   if (signal) return `ended by ${SIGNALS[signal] ?? `signal ${signal}`}`;
   return code === null ? "ended" : `ended with exit code ${code}`;
 }

@@ -38,6 +38,11 @@ def command(
     if as_json and export is None and search is None and not by_command:
         raise click.UsageError("--json is for --search and --commands")
     workspace = reach.workspace()
+    session = sessions.session(session, workspace=workspace)["id"]
+    if not by_command and (first := sessions.first_kept(session, workspace=workspace)):
+        show.say(
+            f"the first {units.size(first)} were given up: the session keeps what its quota holds"
+        )
     if search is not None:
         return _print(sessions.search(session, search, workspace=workspace), as_json, _hit)
     if by_command:
