@@ -233,8 +233,9 @@ def test_a_terminal_that_knows_no_sequences_is_told(cli: Piped, tty: Tty) -> Non
 
 def test_a_transcript_says_what_was_given_up_to_the_quota(cli: Piped, place: Place) -> None:
     wanted = {
-        "command": ["sh", "-c", "seq 1 1000000; exec sleep 600"], "environ": {"PATH": os.environ["PATH"]},
-        "folder": str(place.home), "quota_bytes": 1 << 20,
+        "command": ["sh", "-c", "seq 1 1000000; exec sleep 600"],
+        "environ": {"PATH": os.environ["PATH"]}, "folder": str(place.home),
+        "quota_bytes": 1 << 20,
     }  # fmt: skip
     workspace = Workspace(place.home)
     session = workspace.connection.post("/api/sessions", wanted)["id"]
