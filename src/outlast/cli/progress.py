@@ -1,51 +1,27 @@
-"""A progress bar on a terminal, nothing elsewhere: it stands on stderr and leaves nothing there."""
+"""A progress bar on a terminal's stderr, nothing elsewhere: click's, counting bytes."""
 
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from outlast import units
-from outlast.cli import show
+import click
 
-REDRAW_S = 0.1
-BAR_COLUMNS = 30
-LINE_START, END_OF_LINE = "\r", "\x1b[K"
+from outlast import units
+
+STEPS = 200  # how often it is drawn at most
 
 
 @contextmanager
 def bar(what: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
     """Yield a function to call with each number of bytes done."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty():  # where click would print `what` alone
         yield lambda _done: None
         return
-    began_s = drawn_s = time.monotonic()
-    done_bytes = 0
-
-    def advance(more_bytes: int) -> None:
-        nonlocal done_bytes, drawn_s
-        done_bytes += more_bytes
-        now_s = time.monotonic()
-        if now_s - drawn_s >= REDRAW_S:
-            drawn_s = now_s
-            _draw(line(what, done_bytes, total_bytes, now_s - began_s)[: show.width() - 1])
-
-    try:
-        yield advance
-    finally:
-        _draw("")
-
-
-def line(what: str, done_bytes: int, total_bytes: int, lasted_s: float) -> str:
-    """How far it is: a bar, bytes of bytes, bytes a second."""
-    filled = BAR_COLUMNS * min(done_bytes, total_bytes) // max(total_bytes, 1)
-    drawn = "━" * filled + "─" * (BAR_COLUMNS - filled)
-    pace = units.size(done_bytes / lasted_s) if lasted_s else "0 bytes"
-    return f"{what} {drawn} {units.size(done_bytes)} of {units.size(total_bytes)}, {pace}/s"
-
-
-def _draw(text: str) -> None:
-    sys.stderr.write(LINE_START + text + END_OF_LINE)
-    sys.stderr.flush()
+    label = f"{what} ({units.size(total_bytes)})"
+    step_bytes = max(1, total_bytes // STEPS)
+    with click.progressbar(
+        length=total_bytes, label=label, file=sys.stderr, update_min_steps=step_bytes
+    ) as shown:
+        yield shown.update
