@@ -341,3 +341,25 @@ def test_every_setting_is_a_flag_of_up(cli: Piped, place: Place) -> None:
     assert wrong.err.startswith(
         "error: --cpu: there is no such setting\n  try: outlast config show"
     )
+
+
+def test_a_cancel_of_a_run_that_only_stores_its_outputs_says_so(
+    cli: Piped, place: Place, tmp_path: Path
+) -> None:
+    script = "mkdir outputs; echo $$ > outputs/a"
+    store, aside = place.home / "blobs", place.home / "blobs.aside"
+    store.rename(aside)
+    store.write_text("no folder")
+    try:
+        run = place.workspace.run(cli("run", "-d", "--", "sh", "-c", script).out.strip())
+        version, state = run.state()
+        while state["stage"] != "storage":
+            version, state = run.state(version, wait_s=20)
+        done = cli("cancel", run.id)
+    finally:
+        store.unlink()
+        aside.rename(store)
+    assert done.code == 0
+    assert "has done its work and goes on storing its outputs" in done.err
+    assert cli("outputs", "push", run.id).code == 0
+    assert run.wait() == "Completed"

@@ -132,6 +132,19 @@ def test_the_story_is_merged_by_what_the_server_had_seen(folder: RunFolder, work
         assert text.startswith(b'{"k":"' + ev.kind_of(item.event).encode())
 
 
+def test_an_end_that_the_server_cannot_store_is_told_all_the_same(
+    folder: RunFolder, work: Path
+) -> None:
+    before = _story(os.getpid(), work)
+    story = [*before, ev.Exited(2, 1, 0), ev.TreeEnded(3, 1), ev.Ended(4, 1, "completed", "", "")]
+    _write(folder, story)
+    found = gather(folder, SPEC, replay(SPEC, before))
+    assert found.state == replay(SPEC, story)
+    assert explain(found).headline.startswith("Completed")
+    note = "The server notes: lists show it as Running until the server can store what it has read."
+    assert note in [finding.claim for finding in explain(found).findings]
+
+
 def test_a_busy_process_is_seen_with_its_cpu_and_the_outputs_it_holds_open(
     folder: RunFolder, work: Path, started: Callable[..., subprocess.Popen[bytes]]
 ) -> None:

@@ -21,7 +21,7 @@ from outlast.run import events as ev
 from outlast.run.folder import LEASE, OUTPUT, RunFolder
 from outlast.run.logged import NON_FINITE
 from outlast.run.spec import RunSpec
-from outlast.run.state import ACTIVE, RUNNING, RunState
+from outlast.run.state import ACTIVE, FINALIZING, RUNNING, InvalidTransition, RunState, replay
 from outlast.units import NS_PER_S
 from outlast.why import (
     building,
@@ -271,6 +271,7 @@ def gather(
     Never raises for what is missing or unreadable: `unread` of the result says so.
     """
     told, unread = story.read_story(folder)
+    state, behind = _latest(spec, state, told)
     first = _first_offset(folder)
     tail, tail_offset, size, last_output_ns, problem = _read_output(folder, first)
     found = Evidence(
@@ -294,13 +295,33 @@ def gather(
         is_unbuffered=surroundings.is_unbuffered(folder),
         changed_inputs=inputs.changed(folder) if spec.inputs else (),
         registrations=tuple(registrations),
-        notes=tuple(notes),
+        notes=(*behind, *notes),
         unread=(*unread, *problem),
     )
     found = _with_places(found)
     if state.status in ACTIVE or state.cause == "lost":
         found = _with_processes(found, folder, sample_s)
     return _with_stacks(found) if found.is_silent else found
+
+
+def _latest(
+    spec: RunSpec, state: RunState, told: Sequence[Told]
+) -> tuple[RunState, tuple[str, ...]]:
+    """The state at the end of the story, and a note when the server knows an older one.
+
+    With a full disk the supervisor's last words stand in its journal, while the server can't store
+    that it has read them: the run would be told as Running, for as long as there is no room.
+    """
+    try:
+        latest = replay(spec, [one.event for one in told])
+    except InvalidTransition:  # the beginning of a very long story was left out
+        return state, ()
+    if state.is_over or not (latest.is_over or latest.status == FINALIZING):
+        return state, ()
+    if latest.status == state.status:
+        return state, ()
+    note = f"lists show it as {state.status} until the server can store what it has read"
+    return latest, (note,)
 
 
 def _read_output(folder: RunFolder, first: int) -> tuple[bytes, int, int, int, tuple[str, ...]]:

@@ -23,4 +23,11 @@ def command(runs: tuple[str, ...], force: bool, reason: str) -> None:
             show.say(f"{handle.id} is over already ({handle.status})")
             continue
         handle.cancel(reason, force=force)
-        click.echo(f"canceling {handle.id}   see: outlast why {handle.id}")
+        _, state = handle.state()
+        if state["status"] == "Finalizing":
+            show.say(
+                f"{handle.id} has done its work and goes on storing its outputs: nothing of it is "
+                f"left to stop   see: outlast why {handle.id}"
+            )
+        else:
+            click.echo(f"canceling {handle.id}   see: outlast why {handle.id}")
