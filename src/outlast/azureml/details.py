@@ -21,7 +21,8 @@ def of(facts: Mapping[str, Any], url: str) -> Dict[str, Any]:
         "endTimeUtc": utc(facts["ended_ns"]),
         "services": {},
         "warnings": [
-            {"source": "Outlast", "message": warning} for warning in facts.get("warnings") or ()
+            {"source": "Outlast", "code": code, "message": message}
+            for code, message in facts.get("warnings") or ()
         ],
         "properties": {**own_properties(spec), **facts["properties"]},
         "inputDatasets": [
