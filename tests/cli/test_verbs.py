@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -363,3 +365,15 @@ def test_a_cancel_of_a_run_that_only_stores_its_outputs_says_so(
     assert "has done its work and goes on storing its outputs" in done.err
     assert cli("outputs", "push", run.id).code == 0
     assert run.wait() == "Completed"
+
+
+def test_doctor_names_a_server_that_is_stopped(cli: Piped, place: Place) -> None:
+    assert cli("ls").code == 0  # there is a server then
+    pid = json.loads(cli("status", "--json").out)["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        done = cli("doctor")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert f"pid {pid} is stopped" in done.out
+    assert f"kill -CONT {pid}" in done.out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 
@@ -123,6 +124,28 @@ def test_an_outage_that_lasts_is_told_once_and_its_end_too(
     assert len(told) == 2
     assert "doesn't answer" in told[0]
     assert told[1] == f"the server answers again at {server.url}"
+
+
+def test_a_server_that_says_nothing_is_told_of_while_its_answer_is_awaited(
+    opened: list[Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SLOW_S", 0.0)
+    was_told = threading.Event()
+    told: list[str] = []
+
+    def tell(line: str) -> None:
+        told.append(line)
+        was_told.set()
+
+    def play(sock: socket.socket, _first: bytes) -> None:
+        assert was_told.wait(30)
+        sock.sendall(answer(b"1"))
+
+    with standing_in(play) as server:
+        opened.append(Connection(Address(server.url, ""), tell=tell))
+        assert opened[-1].get("/api/a") == 1
+    assert len(told) == 1
+    assert "still no answer" in told[0]
 
 
 @pytest.mark.parametrize(

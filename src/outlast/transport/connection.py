@@ -31,6 +31,8 @@ FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 1.0
 # An outage is told of when it lasts longer than this; a restart is over by then.
 QUIET_S = 3.0
+# A server that takes a request and says nothing is told of after this time: it may be stopped.
+SLOW_S = 5.0
 BUSY = frozenset((429, 502, 503, 504))
 
 # Where the server is now, asked with how long it hasn't answered; None while there is none.
@@ -213,7 +215,17 @@ class Connection:
         elif body is not None:
             data = json.dumps(body).encode()
             sent["Content-Type"] = "application/json"
-        return self._line().request(method, path, sent, data, ANSWER_TIMEOUT_S + wait_s)
+        return self._line().request(
+            method, path, sent, data, ANSWER_TIMEOUT_S + wait_s,
+            quiet_s=SLOW_S + wait_s, on_quiet=self.tell and self._tell_slow,
+        )  # fmt: skip
+
+    def _tell_slow(self) -> None:
+        if self.tell is not None:
+            self.tell(
+                f"still no answer from {self.address.url}: the server is busy, or stopped; runs go "
+                "on, and this waits   look by: outlast doctor"
+            )
 
     def _line(self) -> Line:
         """This thread's open connection to the server where it is now."""

@@ -8,9 +8,10 @@ What is asked, and what is done when it broke, is told by `connection`.
 from __future__ import annotations
 
 import os
+import select
 import socket
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import urlsplit
 
 import h11
@@ -41,9 +42,13 @@ class Line:
         return is_mine and is_idle and not _is_closed_by_peer(self._socket)
 
     def request(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes, timeout_s: float
-    ) -> Answer:
-        """Send it whole, and wait for the head of its answer. Raises OSError, Invalid."""
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes, timeout_s: float,
+        *, quiet_s: float = 0.0, on_quiet: Callable[[], None] | None = None,
+    ) -> Answer:  # fmt: skip
+        """Send it whole, and wait for the head of its answer. Raises OSError, Invalid.
+
+        `on_quiet` is called once when nothing has come for `quiet_s`.
+        """
         self._socket.settimeout(timeout_s)
         sent = {"Host": self._host, "Accept-Encoding": "identity", **headers}
         if body or method not in ("GET", "HEAD", "DELETE"):
@@ -61,7 +66,14 @@ class Line:
                 return Answer(self)
             except OSError:
                 raise error from None
+        if on_quiet is not None and not self._has_answer(quiet_s):
+            on_quiet()
         return Answer(self)
+
+    def _has_answer(self, within_s: float) -> bool:
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(within_s * 1000))
 
     def next_event(self) -> object:
         """What came next of the answer. Raises OSError."""

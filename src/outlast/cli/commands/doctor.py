@@ -17,6 +17,7 @@ import click
 from outlast import units
 from outlast.cli import exits, reach, show
 from outlast.errors import OutlastError
+from outlast.process import read_stat
 from outlast.transport.address import find
 from outlast.transport.connection import Connection
 
@@ -81,6 +82,10 @@ def _server(home: Path) -> Check:
     server = find(home)
     if server is None:
         return Check("server", True, "none runs (it is started when it is needed)")
+    stat = read_stat(server.pid) if server.pid else None
+    if stat is not None and stat.state in "Tt":
+        text = f"pid {server.pid} is stopped by a signal or a debugger, and answers nobody"
+        return Check("server", False, text, f"kill -CONT {server.pid}")
     line = Connection(server, patience_s=ANSWER_S)
     try:
         line.get("/api/status")
