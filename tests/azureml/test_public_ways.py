@@ -74,6 +74,7 @@ def test_an_interactive_run_makes_outputs_and_collects_it(experiment: Experiment
     Path("outputs/model.txt").write_text("weights")
     first.upload_file("outputs/model.txt", "outputs/model.txt")
     first.complete()
+    assert first.get_status() == "Completed"  # its outputs are stored
     second = experiment.start_logging()
     Path("outputs/more.txt").write_text("more")
     second.complete()
