@@ -30,10 +30,10 @@ from tests.store.folders import T_NS, Written
 
 from outlast.journal.line import pack_json
 from outlast.run.folder import RunFolder
-from outlast.store import runs, summary
+from outlast.store import pages, runs, summary
 from outlast.store.database import Database
 from outlast.store.ingest import Ingest
-from outlast.store.runs import Query
+from outlast.store.pages import Query
 
 VALUES = 40  # metrics, tags and parameters of a run
 WRITERS = 4
@@ -240,7 +240,7 @@ def bench_pages(database: Database, name: str, count: int) -> None:
 
         def page(query: Query = query) -> None:
             with database.read() as connection:
-                runs.page(connection, query)
+                pages.page(connection, query)
 
         ours_ms = median_ms(page)
         label = f"{name}: {count:,} runs x {VALUES}: {what}"
@@ -257,14 +257,14 @@ def bench_pages(database: Database, name: str, count: int) -> None:
 
 DELETE = """
 import resource, sys, time
-from outlast.store import runs
+from outlast.store import deletion
 from outlast.store.database import Database
 database = Database.open(sys.argv[1])
 with database.read() as connection:
     runs.resolve(connection, "@last")
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 begun = time.perf_counter()
-runs.delete(database, "big")
+deletion.delete(database, "big")
 print(time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 

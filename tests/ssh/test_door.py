@@ -12,7 +12,7 @@ import pytest
 
 from outlast.errors import NotFound, OutlastError, Refused
 from outlast.server.routes import tunnels
-from outlast.store import runs
+from outlast.store import pages
 from outlast.transport.address import Address
 from outlast.transport.websocket import WebSocket
 from outlast.wire import frame as wire
@@ -203,13 +203,13 @@ def test_tunnels_that_were_over_for_a_week_are_deleted(server: Server) -> None:
     class Rows:
         """The rows of a real server, read a week later."""
 
-        async def read(self, _page: object, query: runs.Query) -> runs.Page:
+        async def read(self, _page: object, query: pages.Query) -> pages.Page:
             asked = f"kind={query.kind}&status={','.join(query.status)}&sort={query.sort}"
             rows = server.ask("GET", f"/api/runs?{asked}&limit={query.limit}").json["runs"]
             week_ns = int(tunnels.KEPT_S * 1e9)
             for row in rows:
                 row["ended_ns"] -= week_ns if row["id"] == made[0]["id"] else 0
-            return runs.Page(rows, None)
+            return pages.Page(rows, None)
 
         @property
         def scheduler(self) -> Rows:

@@ -24,7 +24,7 @@ from outlast.run.state import (
     Stop,
     replay,
 )
-from outlast.store import runs, schema
+from outlast.store import pages, runs, schema
 from outlast.store.database import Database
 from outlast.store.ingest import Ingest
 from tests.store.folders import T_NS, Written, point
@@ -326,7 +326,7 @@ def test_hundreds_of_names_are_stored_and_the_first_are_listed(
     drained(ingest, written.folder)
     assert len(row(database)["metrics"]) == 200
     with database.read() as connection:
-        found = runs.page(connection, runs.Query(where="metrics.m1199 = 1199"))
+        found = pages.page(connection, pages.Query(where="metrics.m1199 = 1199"))
         assert [one["id"] for one in found.rows] == ["run1"]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from outlast.errors import Conflict, NotFound
 from outlast.run.manifest import Entry, made
-from outlast.store import manifests, runs
+from outlast.store import deletion, manifests
 from outlast.store.database import Database
 from outlast.store.ingest import Ingest
 from tests.store.folders import Written
@@ -69,6 +69,6 @@ def test_contents_are_those_that_some_run_has(two_runs: Database) -> None:
         manifests.commit(connection, made("one", 1, [entry(), entry("x", "b")]), 7)
         manifests.commit(connection, made("two", 1, [entry()]), 7)
         assert set(manifests.contents(connection)) == {"a" * 64, "b" * 64}
-    runs.delete(two_runs, "one")
+    deletion.delete(two_runs, "one")
     with two_runs.read() as connection:
         assert set(manifests.contents(connection)) == {"a" * 64}

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from outlast.store import runs, schema
+from outlast.store import pages, schema
 from outlast.store.database import Database, metadata, revision
 from outlast.store.migrations import upgrade
-from outlast.store.runs import Query
+from outlast.store.pages import Query
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "store"
 
@@ -94,14 +94,14 @@ def test_runs_of_the_first_schema_are_still_there(database_url: str) -> None:
     opened = Database.open(database_url)
     with opened.read() as connection:
         assert revision(connection) == schema.HEAD
-        rows = runs.page(connection, Query(sort="duration")).rows
+        rows = pages.page(connection, Query(sort="duration")).rows
         assert [row["id"] for row in rows] == ["short", "long", "going"]
         durations = dict(
             connection.execute(sa.select(schema.runs.c.id, schema.runs.c.duration_ns)).all()
         )
         assert durations == {"short": 1_000_000_000, "long": 5_000_000_000, "going": None}
         assert rows[0]["metrics"]["loss"]["last"] == 0.5
-        found = runs.page(connection, Query(where="metrics.loss < 1")).rows
+        found = pages.page(connection, Query(where="metrics.loss < 1")).rows
         assert [row["id"] for row in found] == ["short"]
     opened.close()
 
@@ -167,7 +167,7 @@ def test_killed_at_any_statement_it_is_the_old_schema_or_the_new(tmp_path: Path)
             assert (version, has_column) in (("0001", False), (schema.HEAD, True))
             opened = Database.open(f"sqlite:///{path}")
             with opened.read() as connection:
-                assert len(runs.page(connection, Query()).rows) == 3
+                assert len(pages.page(connection, Query()).rows) == 3
             opened.close()
     assert statements > 5
     assert (version, has_column) == (schema.HEAD, True)

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from outlast.errors import Conflict, Invalid, NotFound
-from outlast.store import audit, models, registrations, runs
+from outlast.store import audit, deletion, models, registrations, runs
 from outlast.store.database import Database
 from outlast.store.ingest import Ingest
 from outlast.store.models import File, Lineage, New
@@ -250,7 +250,7 @@ def test_a_deleted_run_takes_its_wishes_along_and_leaves_its_models(
         registrations.settle(connection, "run1", found.asked, message="gone")
         assert registrations.of_run(connection, "run1", FAILED)[0].message == "gone"
         connection.exec_driver_sql("UPDATE runs SET status = 'Failed'")
-    runs.delete(database, "run1")
+    deletion.delete(database, "run1")
     with database.read() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM registrations").scalar() == 0
         assert models.get(connection, "digits").lineage.run == "run1"

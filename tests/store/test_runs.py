@@ -13,10 +13,10 @@ import pytest
 import sqlalchemy as sa
 
 from outlast.errors import Conflict, Invalid, NotFound
-from outlast.store import runs, schema
+from outlast.store import deletion, pages, runs, schema
 from outlast.store.database import Database
 from outlast.store.ingest import Ingest
-from outlast.store.runs import Query
+from outlast.store.pages import Query
 from tests.store.folders import T_NS, Written, point
 
 
@@ -36,8 +36,8 @@ def ids(database: Database, **query: Any) -> list[str]:
     cursor: str | None = ""
     with database.read() as connection:
         while cursor is not None:
-            page = runs.page(connection, Query(cursor=cursor, **query))
-            assert len(page.rows) <= query.get("limit", runs.DEFAULT_LIMIT)
+            page = pages.page(connection, Query(cursor=cursor, **query))
+            assert len(page.rows) <= query.get("limit", pages.DEFAULT_LIMIT)
             assert page.rows or not found
             found += [row["id"] for row in page.rows]
             cursor = page.next
@@ -135,10 +135,10 @@ def test_a_run_that_comes_in_between_moves_no_page(database: Database, tmp_path:
     for name in "abcd":
         make(database, tmp_path, name)
     with database.read() as connection:
-        first = runs.page(connection, Query(limit=2))
+        first = pages.page(connection, Query(limit=2))
     make(database, tmp_path, "e")
     with database.read() as connection:
-        second = runs.page(connection, Query(limit=2, cursor=first.next or ""))
+        second = pages.page(connection, Query(limit=2, cursor=first.next or ""))
     assert [row["id"] for row in (*first.rows, *second.rows)] == ["d", "c", "b", "a"]
     assert second.next is None
 
@@ -162,16 +162,16 @@ def test_a_run_that_comes_in_between_moves_no_page(database: Database, tmp_path:
 )
 def test_a_wrong_field_is_named(filled: Database, query: Query, field: str) -> None:
     with filled.read() as connection, pytest.raises(Invalid) as caught:
-        runs.page(connection, query)
+        pages.page(connection, query)
     assert str(caught.value).startswith(field)
 
 
 @pytest.mark.each_database
 def test_a_cursor_of_another_order_is_refused(filled: Database) -> None:
     with filled.read() as connection:
-        cursor = runs.page(connection, Query(limit=1)).next or ""
+        cursor = pages.page(connection, Query(limit=1)).next or ""
         with pytest.raises(Invalid, match="sorted by -created"):
-            runs.page(connection, Query(limit=1, cursor=cursor, sort="metrics.loss"))
+            pages.page(connection, Query(limit=1, cursor=cursor, sort="metrics.loss"))
 
 
 # --- which run is meant ---
@@ -278,7 +278,7 @@ def left_rows(database: Database) -> set[str]:
 def test_a_deleted_run_leaves_nothing(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs, "PURGED_AT_ONCE", 3)
+    monkeypatch.setattr(deletion, "PURGED_AT_ONCE", 3)
     written = make(database, tmp_path, "a", after=["b"], parameters={"lr": 1}, tags={"x": "y"})
     written.start()
     written.log_metric("loss", *range(20_000))
@@ -288,16 +288,16 @@ def test_a_deleted_run_leaves_nothing(
     ingest = Ingest(database)
     while ingest.run(written.folder).more:
         pass
-    runs.delete(database, "a")
+    deletion.delete(database, "a")
     assert left_rows(database) == set()
     with pytest.raises(NotFound):
-        runs.delete(database, "a")
+        deletion.delete(database, "a")
 
 
 def test_a_run_that_is_not_over_stays(database: Database, tmp_path: Path) -> None:
     make(database, tmp_path, "a").start()
     with pytest.raises(Conflict, match="only a run that is over") as caught:
-        runs.delete(database, "a")
+        deletion.delete(database, "a")
     assert caught.value.hint == "outlast cancel a"
     assert ids(database) == ["a"]
 
@@ -312,7 +312,7 @@ def test_a_run_of_the_same_id_shares_nothing_with_the_deleted_one(
     Ingest(database).run(written.folder)
     with database.read() as connection:
         key = runs.key_of(connection, "a")
-    runs.delete(database, "a")
+    deletion.delete(database, "a")
     Path(written.folder.path).rename(tmp_path / "gone")
     make(database, tmp_path, "a")
     with database.read() as connection:
@@ -323,10 +323,10 @@ def test_a_run_of_the_same_id_shares_nothing_with_the_deleted_one(
 KILLED = """
 import os, signal, sys
 import sqlalchemy as sa
-from outlast.store import runs
+from outlast.store import deletion
 from outlast.store.database import Database
 
-runs.PURGED_AT_ONCE = 2
+deletion.PURGED_AT_ONCE = 2
 database = Database.open(sys.argv[1])
 left = int(sys.argv[2])
 
@@ -337,7 +337,7 @@ def count_down(*_):
         os.kill(os.getpid(), signal.SIGKILL)
 
 sa.event.listen(sa.Engine, "before_cursor_execute", count_down)
-runs.delete(database, "a")
+deletion.delete(database, "a")
 """
 
 
@@ -355,8 +355,8 @@ def test_a_killed_deletion_goes_on(tmp_path: Path, statement: int) -> None:
     ended = subprocess.run([sys.executable, "-c", KILLED, url, str(statement)], check=False)
     assert ended.returncode in (0, -9)
     if ids(opened) == []:
-        runs.purge(opened)
+        deletion.purge(opened)
     else:
-        runs.delete(opened, "a")
+        deletion.delete(opened, "a")
     assert left_rows(opened) == set()
     opened.close()

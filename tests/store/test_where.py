@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outlast.errors import Invalid
-from outlast.store import runs
+from outlast.store import pages
 from outlast.store.database import Database
 from outlast.store.ingest import Ingest
 from outlast.store.where import All, Any_, Compare, Not, parse, to_sql
@@ -167,5 +167,5 @@ def test_conditions_find_the_same_on_both_databases(
     three: Database, where: str, expected: str
 ) -> None:
     with three.read() as connection:
-        found = runs.page(connection, runs.Query(where=where, sort="name")).rows
+        found = pages.page(connection, pages.Query(where=where, sort="name")).rows
     assert sorted(one["id"] for one in found) == list(expected)

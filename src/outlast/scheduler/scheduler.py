@@ -42,7 +42,7 @@ from outlast.scheduler.scribe import News, Scribe, now_ns
 from outlast.scheduler.slots import Held, Slots, Totals
 from outlast.scheduler.stopping import Stopping
 from outlast.scheduler.supervisors import Supervisors
-from outlast.store import compute
+from outlast.store import compute, deletion
 from outlast.store import runs as store_runs
 from outlast.store.compute import Target
 from outlast.store.database import Database
@@ -466,7 +466,7 @@ class Scheduler:
         """In a thread: finish what was half deleted; return all runs, and those to take up."""
         for folder in launching.unfinished_deletions(self._runs_folder):
             self._delete(folder)
-        store_runs.purge(self._database)
+        deletion.purge(self._database)
         all_names = os.listdir(self._runs_folder)
         names, missing = adopt.unfinished(self._database, self._runs_folder)
         for run_id in missing:
@@ -579,7 +579,7 @@ class Scheduler:
     def _delete(self, folder: RunFolder) -> None:
         launching.hide_folder(folder)
         with contextlib.suppress(NotFound):  # a killed server had got this far
-            store_runs.delete(self._database, folder.run_id)
+            deletion.delete(self._database, folder.run_id)
         launching.remove_hidden(folder)
 
     async def in_pool(self, work: Callable[[], Result]) -> Result:

@@ -37,7 +37,7 @@ from outlast.server.parts import Parts
 from outlast.server.routes.metrics import summaries_of
 from outlast.server.routes.runs import Listing
 from outlast.server.together import until_first
-from outlast.store import runs
+from outlast.store import pages, runs
 
 # Of a client that has stopped reading, one frame waits in the socket's buffer.
 FRAME_BYTES = 64 << 10
@@ -239,7 +239,7 @@ class Client:
         listing = self.entries[key].runs
         if listing is None:
             raise AssertionError("a list's entry has its query")
-        page = await self.parts.read(runs.page, listing.query())
+        page = await self.parts.read(pages.page, listing.query())
         before: dict[str, Any] | None = self.seen.get(key)
         now = {row["id"]: row for row in page.rows}
         if before == now:

@@ -3,7 +3,7 @@
 Every change of a table is a new file in migrations/versions/ and a new HEAD here; a test compares
 what the migrations make with what stands here. The tables of metric points are in series_tables.py.
 A run's rows elsewhere carry its `key`, a number that is never used twice. They have no foreign
-keys: a deleted run leaves the lists at once and its rows go piece by piece (see runs.purge).
+keys: a deleted run leaves the lists at once and its rows go piece by piece (see deletion.purge).
 Times are wall-clock nanoseconds since 1970, 0 = not yet.
 """
 

@@ -14,7 +14,7 @@ from outlast.server.answers import json_answer
 from outlast.server.call import Call
 from outlast.server.route import Route
 from outlast.server.shapes import Full, Row
-from outlast.store import runs
+from outlast.store import pages, runs
 
 MAX_TAGS = 1_000
 
@@ -22,7 +22,7 @@ MAX_TAGS = 1_000
 class Listing(msgspec.Struct, forbid_unknown_fields=True):
     """Which runs, in which order."""
 
-    limit: Annotated[int, Meta(ge=1, le=runs.MAX_LIMIT, description="runs a page")] = 50
+    limit: Annotated[int, Meta(ge=1, le=pages.MAX_LIMIT, description="runs a page")] = 50
     cursor: Annotated[str, Meta(description="`next` of the page before")] = ""
     experiment: str = ""
     status: Annotated[str, Meta(description="one status, or several with commas")] = ""
@@ -37,9 +37,9 @@ class Listing(msgspec.Struct, forbid_unknown_fields=True):
         "-created"
     )
 
-    def query(self) -> runs.Query:
+    def query(self) -> pages.Query:
         statuses = tuple(part for part in self.status.split(",") if part)
-        return runs.Query(**{**msgspec.structs.asdict(self), "status": statuses})
+        return pages.Query(**{**msgspec.structs.asdict(self), "status": statuses})
 
 
 class Page(msgspec.Struct):
@@ -94,7 +94,7 @@ class Nothing(msgspec.Struct, forbid_unknown_fields=True):
 
 async def list_runs(call: Call) -> Response:
     """A page of runs, newest first."""
-    page = await call.parts.read(runs.page, call.query_as(Listing).query())
+    page = await call.parts.read(pages.page, call.query_as(Listing).query())
     return json_answer({"runs": page.rows, "next": page.next})
 
 

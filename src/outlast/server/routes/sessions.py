@@ -23,7 +23,7 @@ from outlast.server.route import BYTES, Route
 from outlast.server.routes.tickets import Ticket
 from outlast.server.shapes import Ns, RunId
 from outlast.sessions import listing, opening, transcript
-from outlast.store import runs
+from outlast.store import pages, runs
 
 TERMINAL_PATH = "/api/sessions/{id}/terminal"
 MAX_OFFSET = (1 << 63) - 1
@@ -144,8 +144,8 @@ async def list_sessions(call: Call) -> Response:
     """Sessions that are open, or all, newest first: who is there and what runs in them."""
     which = call.query_as(Which)
     open_ones = tuple(sorted(set(STATUSES) - TERMINAL))
-    query = runs.Query(limit=LISTED, kind="session", status=() if which.all else open_ones)
-    page = await call.parts.read(runs.page, query)
+    query = pages.Query(limit=LISTED, kind="session", status=() if which.all else open_ones)
+    page = await call.parts.read(pages.page, query)
     rows = await asyncio.gather(*(_row(call, row["id"]) for row in page.rows))
     return json_answer({"sessions": rows})
 

@@ -23,7 +23,7 @@ from outlast.server.call import Call
 from outlast.server.parts import Parts
 from outlast.server.route import Route
 from outlast.ssh import daemon, keys
-from outlast.store import runs
+from outlast.store import pages
 from outlast.supervisor import stream
 
 LOCAL = "local"
@@ -98,8 +98,8 @@ async def pass_tunnel(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 async def _forget_old(parts: Parts) -> None:
     """Delete tunnels that have been over for long: each `scp` makes one, and nobody looks at it."""
-    over = runs.Query(kind="tunnel", status=SETTLED, sort="created", limit=FORGOTTEN_AT_ONCE)
-    page = await parts.read(runs.page, over)
+    over = pages.Query(kind="tunnel", status=SETTLED, sort="created", limit=FORGOTTEN_AT_ONCE)
+    page = await parts.read(pages.page, over)
     since_ns = time.time_ns() - int(KEPT_S * 1e9)
     for row in page.rows:
         if row["ended_ns"] and row["ended_ns"] < since_ns:
