@@ -19,7 +19,7 @@ from outlast.why.evidence import Evidence
 from outlast.why.explain import explain
 from outlast.why.finding import Explanation
 from outlast.why.story import Told
-from tests.why.scenes import SPEC, T0, S, at, scene, scenes
+from tests.why.scenes import SPEC, T0, S, at, failed, scene, scenes, traceback
 
 HEADLINES = {
     "waiting_for_slots": "Waiting for 3 m 20 s: it waits for 2 GPUs (1 of 4 free).",
@@ -129,6 +129,11 @@ def test_a_check_that_runs_is_told_with_the_time_that_it_may_take() -> None:
     spec = SPEC._replace(outputs=(Output("model.pt", check=("sleep", "9")),))
     (finding, *_) = explain(replace(ALL["collecting_outputs"], spec=spec)).findings
     assert finding.next.startswith("A check that takes longer than 1 h is ended, and the run is F")
+
+
+def test_a_script_that_asks_is_told_that_nobody_answers() -> None:
+    asking = scene(failed(1), now_s=20, tail=traceback("EOFError: EOF when reading a line"))
+    assert "A run's stdin is empty" in explain(asking).findings[0].claim
 
 
 def test_a_silent_run_shows_where_each_python_thread_stands() -> None:

@@ -20,6 +20,8 @@ from outlast.why.wording import ending_fact, last_words, traceback_fact
 RANK = 20
 ANSWERS = True
 CAUSES = frozenset(("exit_code", "owner_died", "failed_by_script", "logged_error", "signal"))
+# What input() raises without anybody who could answer.
+ASKED = " A run's stdin is empty: give answers as arguments, or run it in outlast shell."
 CLOSER = (
     address_in_use,
     cuda_out_of_memory,
@@ -37,9 +39,10 @@ def rule(evidence: Evidence) -> Finding | None:
     if is_told_closer(evidence):
         return None
     inside = f", in {found.function}" if found.function else ""
+    is_asking = str(found).startswith("EOFError") and evidence.spec.kind == "command"
     return Finding(
         rule="python_exception",
-        claim=f"Python raised {str(found).rstrip('.')} ({found.place}{inside}).",
+        claim=f"Python raised {str(found).rstrip('.')} ({found.place}{inside}).{ASKED * is_asking}",
         evidence=(*traceback_fact(evidence), *last_words(evidence, 1), *ending_fact(evidence)),
         since_ns=state.ended_ns,
         command=f"outlast logs --from {found.offset} {evidence.id}",
