@@ -135,6 +135,7 @@ def test_the_environment_is_the_callers_and_the_runs(run: Run, tmp_path: Path) -
         "OUTLAST_ATTEMPT": "1",
         "CUDA_VISIBLE_DEVICES": "1,3",
         "PYTHONPATH": "/kit:/behind",
+        "AZUREML_RUN_ID": "run1",
     }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 # What tells a process which run or session it belongs to: a job belongs to its own.
 _OF_ITS_RUN = (
     "OUTLAST_RUN", "OUTLAST_ATTEMPT", "OUTLAST_OUTPUTS", "OUTLAST_CONTEXT", "OUTLAST_SESSION",
+    "AZUREML_RUN_ID",
 )  # fmt: skip
 
 

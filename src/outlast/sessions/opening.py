@@ -43,6 +43,7 @@ _OTHER_TERMINALS = frozenset(
 )  # fmt: skip
 _OF_ITS_RUN = (
     "OUTLAST_RUN", "OUTLAST_ATTEMPT", "OUTLAST_OUTPUTS", "OUTLAST_CONTEXT", "OUTLAST_SESSION",
+    "AZUREML_RUN_ID",
 )  # fmt: skip
 _NO_SHELLS = ("nologin", "false", "sync", "halt", "shutdown")
 

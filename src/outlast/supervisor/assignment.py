@@ -131,4 +131,5 @@ def job_environ(assignment: Assignment, launch: Launch) -> Dict[str, str]:
     if launch.kit:
         behind = environ.get("PYTHONPATH")
         environ["PYTHONPATH"] = launch.kit + (os.pathsep + behind if behind else "")
+        environ["AZUREML_RUN_ID"] = run_id  # by it scripts find out whether they are a job
     return environ
