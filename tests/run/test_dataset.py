@@ -109,7 +109,7 @@ def test_inputs_and_deliveries_of_a_spec() -> None:
         ("deliveries", {"x": {"folder": "a", "root": "s3://b", "target": "t"}}, "this machine"),
         (
             "deliveries",
-            {"x": {"folder": "a", "root": "/s", "target": "t", "register": {"name": "a b"}}},
+            {"x": {"folder": "a", "root": "/s", "target": "t", "register": {"name": "a/b"}}},
             "name",
         ),
     ],

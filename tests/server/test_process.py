@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -61,6 +62,17 @@ def test_server_json_says_who_answers_and_goes_with_it(tmp_path: Path) -> None:
         assert set(facts) == {"pid", "start_ticks", "boot_id", "url", "version"}
         assert facts["pid"] == server.pid
     assert not (server.home / "server.json").exists()
+
+
+@pytest.mark.parametrize("becomes", ["removed", "moved"])
+def test_it_ends_when_its_workspace_is_gone(tmp_path: Path, becomes: str) -> None:
+    with running(tmp_path) as server:
+        if becomes == "removed":
+            shutil.rmtree(server.home, ignore_errors=True)
+        else:
+            server.home.rename(tmp_path / "elsewhere")
+        assert server.process is not None
+        assert server.process.wait(30) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

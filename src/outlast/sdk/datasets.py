@@ -149,7 +149,8 @@ class Dataset:
 
     def delete(self) -> None:
         """Delete this version for good; its number is never given again, its data stay."""
-        self._connection().delete(self._path())
+        path = self._path()  # first: nothing is asked of a server for one that isn't registered
+        self._connection().delete(path)
 
     def _connection(self) -> Any:
         return (self._workspace or Workspace()).connection

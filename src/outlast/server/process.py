@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
 
         secret = token(settings.home)
         with listen(settings, is_port_chosen=found["port"].source != "default") as socket:
-            return serve(settings, socket, secret)
+            return serve(settings, socket, secret, lock)
     except OutlastError as error:
         return _say(error, CANNOT_START)
     except Exception as error:

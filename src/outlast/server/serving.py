@@ -38,7 +38,7 @@ from outlast.server.pace import Pace
 from outlast.server.parts import Parts
 from outlast.server.studio import Studio
 from outlast.server.websocket import WebSocket
-from outlast.server.workspace import read_facts, remove_facts, write_facts
+from outlast.server.workspace import Lock, read_facts, remove_facts, write_facts
 from outlast.sessions.screens import Screens
 from outlast.store.database import Database
 
@@ -54,6 +54,7 @@ RESERVED_FDS = 512
 THREADS = 8
 # Who asks first hears of what happened without a server; a long backlog is told as it is read.
 TAKEN_UP_S = 1.0
+WORKSPACE_LOOK_S = 2.0  # how often it is looked whether the workspace is still there
 
 
 def listen(settings: Settings, *, is_port_chosen: bool) -> socket.socket:
@@ -102,13 +103,13 @@ def _bound(host: str, port: int) -> socket.socket:
     return found
 
 
-def serve(settings: Settings, listening: socket.socket, secret: str) -> int:
-    """Serve until told to stop; returns the exit code."""
+def serve(settings: Settings, listening: socket.socket, secret: str, lock: Lock) -> int:
+    """Serve until told to stop, or until the workspace is gone; returns the exit code."""
     _check_tls(settings)
     logs.set_up(settings.log_level, [secret])
     settings = settings._replace(max_connections=_raise_fd_limit(settings.max_connections))
     with asyncio.Runner() as runner:
-        runner.run(_Serving(settings, listening, secret).run())
+        runner.run(_Serving(settings, listening, secret, lock).run())
     return 0
 
 
@@ -139,8 +140,11 @@ def _raise_fd_limit(wanted: int) -> int:
 class _Serving:
     """One life of the server."""
 
-    def __init__(self, settings: Settings, listening: socket.socket, secret: str) -> None:
+    def __init__(
+        self, settings: Settings, listening: socket.socket, secret: str, lock: Lock
+    ) -> None:
         self.settings = settings
+        self.lock = lock
         self.listening = listening
         self.secret = secret
         self.stopping = asyncio.Event()
@@ -167,8 +171,17 @@ class _Serving:
             server = _Uvicorn(self._config(parts), self.stopping)
             server.on_started = self._on_started
             way_down.callback(remove_facts, self.settings.home)
+            watching = loop.create_task(self._watch_workspace())
+            way_down.callback(watching.cancel)
             await server.serve(sockets=[self.listening])
         log.info("stopped; runs go on")
+
+    async def _watch_workspace(self) -> None:
+        """Without its folder a server would look after nothing, for ever."""
+        while self.lock.is_in_place():
+            await asyncio.sleep(WORKSPACE_LOOK_S)
+        log.error("the workspace is gone home=%s", self.settings.home)
+        self.stopping.set()
 
     def _on_started(self) -> None:
         write_facts(self.settings.home, self.url, __version__)

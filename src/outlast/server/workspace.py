@@ -7,6 +7,7 @@ gone. `token` (0600) is made at the first start and stays.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -56,6 +57,14 @@ class Lock:
             ) from None
         os.ftruncate(self.fd, 0)
         os.write(self.fd, f"{os.getpid()}\n".encode())
+
+    def is_in_place(self) -> bool:
+        """Is the workspace still where it was? It may have been removed, moved or replaced."""
+        try:
+            found = os.stat(os.path.join(self.home, LOCK))
+        except OSError as error:
+            return error.errno not in (errno.ENOENT, errno.ENOTDIR)
+        return os.path.samestat(found, os.fstat(self.fd))
 
     def release(self) -> None:
         """Let the next server in."""
