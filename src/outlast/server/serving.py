@@ -171,17 +171,17 @@ class _Serving:
             server = _Uvicorn(self._config(parts), self.stopping)
             server.on_started = self._on_started
             way_down.callback(remove_facts, self.settings.home)
-            watching = loop.create_task(self._watch_workspace())
-            way_down.callback(watching.cancel)
+            self._look_at_workspace()
             await server.serve(sockets=[self.listening])
         log.info("stopped; runs go on")
 
-    async def _watch_workspace(self) -> None:
+    def _look_at_workspace(self) -> None:
         """Without its folder a server would look after nothing, for ever."""
-        while self.lock.is_in_place():
-            await asyncio.sleep(WORKSPACE_LOOK_S)
-        log.error("the workspace is gone home=%s", self.settings.home)
-        self.stopping.set()
+        if self.lock.is_in_place():
+            asyncio.get_running_loop().call_later(WORKSPACE_LOOK_S, self._look_at_workspace)
+        else:
+            log.error("the workspace is gone home=%s", self.settings.home)
+            self.stopping.set()
 
     def _on_started(self) -> None:
         write_facts(self.settings.home, self.url, __version__)
