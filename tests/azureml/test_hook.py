@@ -156,7 +156,7 @@ def told(number):
 if __name__ == "__main__":
     for how in ("fork", "spawn"):
         with multiprocessing.get_context(how).Pool(1) as pool:
-            print(pool.map(told, [3]))
+            print(pool.map(told, [3]), flush=True)
     code = "import azureml.core; print(azureml.core.Run.__module__)"
     subprocess.run([sys.executable, "-c", code], check=True)
     subprocess.run([sys.argv[1], "-c", "import azureml"], check=False)

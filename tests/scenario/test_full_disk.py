@@ -21,10 +21,10 @@ SIZE_BYTES = 4 << 20
 class Disk:
     """A small disk of its own, which can be filled and freed."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, size_bytes: int) -> None:
         self.path = path
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE_BYTES},mode=700", "tmpfs", str(path)]
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes},mode=700", "tmpfs", str(path)]
         done = subprocess.run(mount, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             pytest.skip(f"injector absent: no tmpfs can be mounted here: {done.stderr.strip()}")
@@ -47,13 +47,13 @@ class Disk:
 
 
 @pytest.fixture
-def disk_at(tmp_path: Path) -> Iterator[Callable[[Path], Disk]]:
+def disk_at(tmp_path: Path) -> Iterator[Disks]:
     if os.geteuid() != 0:
         pytest.skip("injector absent: only root can mount a small disk")
     disks: list[Disk] = []
 
-    def make(path: Path) -> Disk:
-        disks.append(Disk(path))
+    def make(path: Path, size_bytes: int = SIZE_BYTES) -> Disk:
+        disks.append(Disk(path, size_bytes))
         return disks[-1]
 
     yield make
@@ -110,7 +110,7 @@ def scripts(tmp_path: Path) -> Iterator[Callable[[Place], Script]]:
         script.end()
 
 
-Disks = Callable[[Path], Disk]
+Disks = Callable[..., Disk]
 Places = Callable[[Path], Place]
 Scripts = Callable[[Place], Script]
 
@@ -158,9 +158,8 @@ def test_of_what_is_printed(disk_at: Disks, place_at: Places, tmp_path: Path) ->
     place.wait_for(run, lambda state: state["status"] == "Running")
     with disk.filled():
         fifo.write_text("go")
-        place.wait_for(run, lambda state: state["status"] == "Finalizing")
-    assert run.wait(raise_on_error=False) == "Failed"
-    text = place.outlast("why", run.id)
+        assert run.wait(raise_on_error=False) == "Failed"
+        text = place.outlast("why", run.id)
     assert text.startswith("Failed")
     assert "disk was full" in text.replace("\n", " ")
 
@@ -223,3 +222,28 @@ def test_of_the_database(
     assert script.run.metrics("loss")["values"] == [step * 0.5 for step in range(21_000)]
     done = place.run(place.outlast("run", "-d", "--", "true").strip())
     assert done.wait() == "Completed"
+
+
+FILLING = """
+import sys
+with open(sys.argv[1], "wb", buffering=0) as filler:
+    for size in (1 << 20, 1 << 12, 1):
+        try:
+            while True:
+                filler.write(b"x" * size)
+        except OSError as error:
+            full = error
+raise full
+"""
+
+
+def test_of_the_whole_workspace(disk_at: Disks, place_at: Places, tmp_path: Path) -> None:
+    """The run that has filled it to the last byte is told as Failed while there is no room."""
+    disk = disk_at(tmp_path / "home", 64 << 20)
+    place = place_at(disk.path)
+    fill = ("run", "-d", "--", sys.executable, "-c", FILLING, str(disk.path / "filler"))
+    run = place.run(place.outlast(*fill).strip())
+    place.wait_for(run, lambda state: state["status"] == "Failed")
+    assert os.statvfs(disk.path).f_bavail < 16
+    assert "Failed" in place.outlast("ls")
+    assert "No space left on device" in place.outlast("why", run.id)

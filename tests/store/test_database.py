@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from sqlalchemy.engine import Connection
 
 from outlast.errors import Conflict, Corrupt, DiskFull, Invalid, Unreachable
 from outlast.store import database as database_module
-from outlast.store import schema
+from outlast.store import room, schema
 from outlast.store.database import Database
 from tests import postgres
 
@@ -172,7 +173,7 @@ def test_a_full_disk_writes_nothing_and_recovers(tmp_path: Path) -> None:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(DiskFull) as caught, opened.write() as connection:
-        connection.execute(schema.deletions.insert().values(run=2, id="x" * 1_000_000))
+        connection.execute(schema.deletions.insert().values(run=2, id="x" * 10_000_000))
     assert caught.value.hint
     assert count(opened) == 1
     with opened.write() as connection:
@@ -183,11 +184,12 @@ def test_a_full_disk_writes_nothing_and_recovers(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 4 MB."""
+def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A file system of 4 MB, or of so many."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    size = f"size={getattr(request, 'param', 4)}m"
+    mount = ["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(folder)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("injector absent: mounting a tmpfs needs root")
     yield folder
@@ -219,6 +221,27 @@ def test_a_file_system_without_room_is_disk_full_and_recovers(small_disk: Path) 
     opened.close()
 
 
+@pytest.mark.root
+@pytest.mark.parametrize("small_disk", [48], indirect=True)
+def test_a_full_file_system_takes_what_is_small(small_disk: Path) -> None:
+    def insert(connection: Connection, first: int, runs: int, size: int) -> None:
+        rows = [{"run": first + place, "id": "x" * size} for place in range(runs)]
+        connection.execute(schema.deletions.insert(), rows)
+
+    opened = Database.open(f"sqlite:///{small_disk}/x.db")
+    for first in range(0, 300, 3):  # the newest pages are in the log alone
+        opened.transact(partial(insert, first=first, runs=3, size=50_000))
+    free_bytes = os.statvfs(small_disk).f_bavail * 4096
+    (small_disk / "ballast").write_bytes(b"x" * free_bytes)
+    for first in range(1000, 1200):
+        opened.transact(partial(insert, first=first, runs=1, size=100))
+    with pytest.raises(DiskFull):
+        opened.transact(partial(insert, first=2000, runs=400, size=50_000))
+    opened.transact(partial(insert, first=3000, runs=1, size=100))
+    assert count(opened) == 300 + 200 + 1
+    opened.close()
+
+
 def test_after_an_io_error_at_commit_nothing_more_is_written(tmp_path: Path) -> None:
     """What a failed fsync has lost, a second one doesn't report."""
     strace = subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True, check=False)
@@ -233,9 +256,8 @@ database = Database.open(sys.argv[1])
 def add(key):
     with database.write() as connection:
         connection.execute(schema.deletions.insert().values(run=key, id="x"))
-add(1)
 try:
-    for key in range(2, 50): add(key)
+    for key in range(50): add(key)
 except Unreachable as error:
     print("first", "IOERR" in str(error))
 try:
@@ -255,7 +277,7 @@ except Unreachable as error:
 def test_the_log_shrinks_when_its_reader_is_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_module, "WAL_LIMIT_BYTES", 1 << 20)
+    monkeypatch.setattr(room, "LOG_LIMIT_BYTES", 1 << 20)
     opened = Database.open(f"sqlite:///{tmp_path}/x.db")
     wal = tmp_path / "x.db-wal"
     with opened.read() as reader:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -44,11 +45,27 @@ def small(tmp_path: Path) -> Iterator[Run]:
 
 
 @pytest.mark.root
-def test_a_full_disk_delays_the_end_and_loses_nothing(small: Run) -> None:
+def test_the_end_has_room_on_a_full_disk(small: Run) -> None:
+    small.shell(FILLER.format(small.path / "fill"))
+    small.wait(ev.Started)
+    until_full(small)
+    (small.working / "gate").touch()
+    assert small.ended().cause == "exit_code"
+    assert small.wait(ev.Exited).code == 5
+    assert os.statvfs(small.path).f_bavail < 16  # pages, of what was given back
+    for name in ("events", "output"):
+        found = (small.path / name).stat()
+        assert found.st_blocks * 512 < found.st_size + 4096
+    assert not list(small.path.glob("*.making"))
+
+
+@pytest.mark.root
+def test_a_full_disk_without_that_room_delays_the_end_and_loses_nothing(small: Run) -> None:
     fill = small.path / "fill"
     small.shell(FILLER.format(fill))
     small.wait(ev.Started)
     until_full(small)
+    take_room(small, fill)
     assert small.ask(op="status")["stage"] == "running"
     (small.working / "gate").touch()
     main = small.wait(ev.Started).pid
@@ -78,12 +95,23 @@ def until_full(run: Run) -> None:
     pytest.fail("the disk doesn't fill")
 
 
+def take_room(run: Run, fill: Path) -> None:
+    """Also what was set aside is full."""
+    (run.path / "end.json.making").unlink()
+    for name in ("events", "output"):
+        os.truncate(run.path / name, (run.path / name).stat().st_size)
+    with fill.open("ab", buffering=0) as filler, contextlib.suppress(OSError):
+        while True:
+            filler.write(b"x")
+
+
 @pytest.mark.root
 def test_a_full_disk_and_a_killed_supervisor_together(small: Run) -> None:
     fill = small.path / "fill"
     small.shell(FILLER.format(fill))
     small.wait(ev.Started)
     until_full(small)
+    take_room(small, fill)
     (small.working / "gate").touch()
     while small.ask(op="status")["stage"] != "outputs":
         pass

@@ -63,9 +63,7 @@ def submit(
     or Unreachable (a run of this `id` may have been queued).
     """
     workspace = workspace or Workspace()
-    folder = Path(folder).expanduser().absolute()
-    if not workspace.url and not folder.is_dir():
-        raise Invalid.field("folder", str(folder), "there is no such folder")
+    folder = checked_folder(folder, workspace)
     arguments = words_of(command, "python" if environment else sys.executable)
     wanted = asked_for(environment, workspace)
     id = id or new_run_id()
@@ -100,6 +98,15 @@ def submit(
         "umask": caller.umask(),
     }  # fmt: skip
     return post(workspace.connection, spec, launch)
+
+
+def checked_folder(folder: str | Path, workspace: Workspace) -> Path:
+    """The folder, absolute. Raises Invalid unless it is one, or another machine's."""
+    path = Path(folder).expanduser().absolute()
+    if not workspace.url and not path.is_dir():
+        what = "it is a file, not a folder" if path.exists() else "there is no such folder"
+        raise Invalid.field("folder", str(path), what)
+    return path
 
 
 def with_data(

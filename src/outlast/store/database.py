@@ -20,7 +20,7 @@ from sqlalchemy import exc
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 
 from outlast.errors import Conflict, Corrupt, DiskFull, Invalid, OutlastError, Unreachable
-from outlast.store import schema, series_tables
+from outlast.store import room, schema, series_tables
 
 Result = TypeVar("Result")
 
@@ -29,7 +29,6 @@ assert series_tables.__name__
 
 BUSY_TIMEOUT_S = 10.0  # how long another process may hold the lock of a SQLite file
 CONNECT_TIMEOUT_S = 5  # a stopped PostgreSQL accepts connections and never answers
-WAL_LIMIT_BYTES = 64 << 20  # beyond it, a commit empties the write-ahead log when nobody reads it
 CACHE_KIB = 16 << 10  # of pages, for each connection
 MIGRATION_LOCK = 0x6F75746C617374  # "outlast": two servers must not migrate at once
 
@@ -101,12 +100,13 @@ class Database:
                     with connection.begin():
                         yield connection
                     if self.is_sqlite:
-                        self._bound_wal(connection)
+                        self._tend(connection, room.look_after)
             finally:
                 self._writer = 0
 
     def transact(self, work: Callable[[Connection], Result]) -> Result:
-        """`work(connection)` in one write transaction; once more if the connection died meanwhile.
+        """`work(connection)` in one write transaction; once more if the connection died meanwhile,
+        or if the disk was full and the room that is kept may do.
 
         The commit may have been the last thing that worked before the connection died, so `work`
         must find out by itself what is already there.
@@ -117,6 +117,11 @@ class Database:
         except Unreachable as error:
             if not error.facts.get("is_disconnect"):
                 raise
+        except DiskFull:
+            if not self.is_sqlite:
+                raise
+            with self._engine.connect() as connection:
+                self._tend(connection, room.use)
         with self.write() as connection:
             return work(connection)
 
@@ -157,18 +162,18 @@ class Database:
 
                 upgrade(connection)
 
-    def _bound_wal(self, connection: Connection) -> None:
-        """A reader that never ends keeps the log from starting over; shrink it when none does."""
+    def _tend(
+        self, connection: Connection, care: Callable[[sqlite3.Connection, str], None]
+    ) -> None:
+        """Between transactions, whose outcome nothing here may change."""
+        plain = connection.connection.driver_connection
+        assert isinstance(plain, sqlite3.Connection)
         try:
-            size_bytes = os.stat(f"{self.path}-wal").st_size
-        except FileNotFoundError:
-            return
-        if size_bytes > WAL_LIMIT_BYTES:
-            cursor = connection.connection.cursor()
-            cursor.execute("PRAGMA busy_timeout = 0")  # if somebody reads now, after a later commit
-            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            cursor.fetchall()
-            cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}")
+            care(plain, self.path)
+        except sqlite3.Error as error:  # tried again after the next one
+            told = _translate_sqlite(error, self.url)
+            if told is not None and told.facts.get("is_fatal"):
+                self._broken = told
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -232,7 +237,7 @@ def _sqlite_engine(url: URL) -> Engine:
         _enter_wal(connection)
         for pragma in (
             "synchronous = FULL",  # a commit is on disk before it returns
-            f"journal_size_limit = {WAL_LIMIT_BYTES}",
+            f"journal_size_limit = {room.LOG_LIMIT_BYTES}",
             f"cache_size = -{CACHE_KIB}",
             "temp_store = MEMORY",
         ):

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.engine import Connection
 
-from outlast.errors import Corrupt, OutlastError, Unreachable
+from outlast.errors import Corrupt, DiskFull, OutlastError, Unreachable
 from outlast.run import events as ev
 from outlast.run.folder import DECISIONS, EVENTS, RunFolder
 from outlast.run.manifest import Manifest
@@ -105,6 +105,10 @@ class Ingest:
                 stored = iter(self._store(news))
             except (_Stale, exc.IntegrityError):
                 continue
+            except DiskFull as error:
+                if len(folders) == 1:
+                    return [error]
+                break  # a few words find room where a flood of points doesn't
             except exc.StatementError as error:
                 if len(folders) == 1:
                     told = f"what {folders[0].path} holds can't be stored: {error.orig}"

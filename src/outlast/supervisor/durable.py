@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 
 
+def making_of(path: str) -> str:
+    """Where `write` makes it."""
+    return f"{path}.making"
+
+
 def write(path: str, data: bytes) -> None:
     """Temporary file, fsync, rename, fsync of the folder (0600). Raises OSError."""
-    making = f"{path}.making"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    making = making_of(path)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         with open(os.open(making, flags, 0o600), "wb") as file:
             file.write(data)
+            file.truncate()  # only now: room may have been set aside for it
             file.flush()
             os.fsync(file.fileno())
         os.rename(making, path)

@@ -1,8 +1,8 @@
 """The end of a run, once not one process of it is left: outputs, verdict, last word.
 
 Order: output and journals synced; outputs collected; manifest.json; `ended` on the disk; end.json.
-Whoever reads end.json therefore finds everything that it speaks of. When the disk is full, each
-step is tried until there is room.
+Whoever reads end.json therefore finds everything that it speaks of. When the disk is full, a step
+that has no room set aside is tried until there is some.
 """
 
 from __future__ import annotations

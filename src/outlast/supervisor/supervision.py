@@ -34,6 +34,7 @@ from outlast.supervisor.leftovers import Leftovers
 from outlast.supervisor.limits import Limits
 from outlast.supervisor.loop import Loop, now_s, wall_ns
 from outlast.supervisor.owner import Word, final_word, last_word, word_in
+from outlast.supervisor.room import Room
 from outlast.supervisor.stop import Ladder
 from outlast.supervisor.story import Story
 from outlast.supervisor.tree import Tree, described, plain
@@ -60,6 +61,7 @@ class Supervision:
         self.attempt = assignment.attempt
         self.loop = Loop()
         self.story = Story(self.folder.file(names.EVENTS), self.loop)
+        self.room = Room(self.folder)
         self.tree = Tree(self.folder.path)
         self.limits = Limits(self.spec, self.attempt, self.loop, self.tree, self.reach)
         self.ladder = Ladder(
@@ -106,6 +108,7 @@ class Supervision:
 
     def _beat(self) -> None:
         self.loop.after("heartbeat", HEARTBEAT_S, self._beat)
+        self.room.keep()
         try:
             os.utime(self.folder.file(names.LEASE), follow_symlinks=False)
         except OSError as error:
@@ -206,6 +209,7 @@ class Supervision:
     def watch_main(self, main: Identity, *, is_child: bool) -> None:
         """Set the limits of a main process that runs already."""
         self.main, self.is_child = main, is_child
+        self.room.keep()
         self.witness.look(main.pid)
         self.limits.watch(main)
 
@@ -483,6 +487,7 @@ class Supervision:
 
     def _over(self) -> None:
         self.stage = "over"
+        self.room.give_back()
         for reply in self.when_over:
             reply({"ok": True})
         self.channel.close()

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from outlast.errors import Conflict, Invalid
+from outlast.errors import Conflict
 from outlast.ids import check_run_id, new_run_id
 from outlast.run import redact
 from outlast.run.folder import TRIALS
@@ -18,7 +18,7 @@ from outlast.run.trials import MINIMIZE, Told, Trial, taken
 from outlast.sdk import caller
 from outlast.sdk.environment import Asked, asked_for, shown
 from outlast.sdk.handle import RunHandle
-from outlast.sdk.submit import declared, git_facts, post, user, with_data, words_of
+from outlast.sdk.submit import checked_folder, declared, git_facts, post, user, with_data, words_of
 from outlast.sdk.workspace import Workspace
 from outlast.sweeps import plan as plans
 from outlast.sweeps import search
@@ -66,9 +66,7 @@ def sweep(
     Raises Invalid (names the field; nothing was queued), Conflict, Unreachable as submit.
     """
     workspace = workspace or Workspace()
-    folder = Path(folder).expanduser().absolute()
-    if not workspace.url and not folder.is_dir():
-        raise Invalid.field("folder", str(folder), "there is no such folder")
+    folder = checked_folder(folder, workspace)
     words = words_of(command, "python" if environment else sys.executable)
     wanted = asked_for(environment, workspace)
     data = with_data(plans.TRIAL_ID, inputs or {}, deliveries or {})

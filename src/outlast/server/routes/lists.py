@@ -16,7 +16,7 @@ from outlast.store import runs
 
 
 class Reference(msgspec.Struct, forbid_unknown_fields=True):
-    ref: Annotated[str, Meta(min_length=1, description="an id, its beginning, a name, @last, @-2")]
+    ref: Annotated[str, Meta(description="an id, its beginning, a name, @last, @-2")]
 
 
 class Resolved(msgspec.Struct):

@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 from starlette.responses import Response
 
 from outlast.errors import Invalid
+from outlast.run.state import STATUSES
 from outlast.scheduler import launching
 from outlast.server.answers import json_answer
 from outlast.server.call import Call
@@ -17,6 +18,8 @@ from outlast.server.shapes import Full, Row
 from outlast.store import pages, runs
 
 MAX_TAGS = 1_000
+
+_STATUS_OF = {status.lower(): status for status in STATUSES}
 
 
 class Listing(msgspec.Struct, forbid_unknown_fields=True):
@@ -38,7 +41,8 @@ class Listing(msgspec.Struct, forbid_unknown_fields=True):
     )
 
     def query(self) -> pages.Query:
-        statuses = tuple(part for part in self.status.split(",") if part)
+        asked = (part.strip() for part in self.status.split(",") if part.strip())
+        statuses = tuple(_STATUS_OF.get(part.lower(), part) for part in asked)
         return pages.Query(**{**msgspec.structs.asdict(self), "status": statuses})
 
 

@@ -1,0 +1,64 @@
+"""Room on the disk for a run's last words, for the day when the run or another has filled it.
+
+A program without room for a traceback dies silently, and a run whose end can't be written down is
+never over. So a little is set aside beyond the end of what they are written to, and given back at
+the end. Nothing is promised where the file system can't do that.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Dict
+
+from outlast.run import folder as names
+from outlast.run.folder import RunFolder
+from outlast.supervisor import durable, kernel
+from outlast.supervisor.complaint import complain
+
+_ROOM_BYTES = 16 << 10
+_FLAGS = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+
+class Room:
+    """What is set aside in one run's folder."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._growing = [folder.file(names.EVENTS), folder.file(names.OUTPUT)]
+        self._end = durable.making_of(folder.file(names.END))
+        self._sizes: Dict[str, int] = {}
+
+    def keep(self) -> None:
+        """Set aside what is missing; asks the disk only for files that have grown."""
+        for path in self._growing:
+            try:
+                size = os.lstat(path).st_size
+            except FileNotFoundError:
+                continue
+            if size != self._sizes.get(path):
+                self._sizes[path] = size
+                _set_aside(path, size)
+        if self._end not in self._sizes:
+            self._sizes[self._end] = 0
+            _set_aside(self._end, 0, os.O_CREAT)
+
+    def give_back(self) -> None:
+        """The run is over: keep none of it."""
+        for path in self._growing:
+            if path in self._sizes:
+                try:
+                    os.truncate(path, os.stat(path).st_size)
+                except OSError as error:
+                    complain(f"room set aside for {path} isn't given back: {error.strerror}")
+
+
+def _set_aside(path: str, start: int, flags: int = 0) -> None:
+    try:
+        fd = os.open(path, _FLAGS | flags, 0o600)
+        try:
+            kernel.reserve(fd, start, _ROOM_BYTES)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:
+            complain(f"no room is set aside for {path}: {error.strerror}")
