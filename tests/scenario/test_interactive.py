@@ -247,3 +247,26 @@ def test_nothing_of_a_run_is_left_behind(place: Place, tmp_path: Path) -> None:
             wait_gone(os.pidfd_open(pid))
     assert place.supervisors(run.id) == []
     assert not (place.folder(run.id) / "control.sock").exists()
+
+
+ENDED = """
+import outlast
+workspace = outlast.Workspace()
+for number in range(20):
+    with outlast.run(f"ended-{number}") as run:
+        for step in range(50):
+            run.log("loss", step)
+        run.tag("number", str(number))
+    newest = next(workspace.runs(limit=1))
+    facts = workspace.run(run.id).fetch()
+    print(newest.id == run.id, facts["status"], facts["tags"], newest.metrics())
+"""
+
+
+def test_what_a_script_has_done_is_told_when_it_asks(place: Place) -> None:
+    place.start_server()
+    code = [sys.executable, "-c", ENDED]
+    said = subprocess.check_output(code, env=place.environ, text=True, timeout=60)
+    assert said.splitlines() == [
+        f"True Completed {{'number': '{number}'}} {{'loss': 49.0}}" for number in range(20)
+    ]

@@ -177,3 +177,22 @@ def test_decisions_asked_at_once_are_taken_one_after_the_other(workspace: Worksp
             assert threading.get_ident() not in threads
 
     run(story())
+
+
+def test_a_run_that_is_known_is_caught_up_with(workspace: Workspace) -> None:
+    async def story() -> None:
+        desk = Desk(workspace)
+        async with desk.open() as opened:
+            await opened.catch_up("r")
+            await opened.catch_up("nosuchrun0")
+            assert (desk.news, desk.missing) == ([], [])
+            await opened.read("r")
+            for run_id in ("r", ""):
+                desk.tell(ev.Supervised(9, 1, "command", 2, 3, "boot", "host", "1"))
+                told = len(desk.news)
+                if not run_id:
+                    opened.look("r")
+                await opened.catch_up(run_id)
+                assert desk.news[told:][0].moved == (EVENTS,)
+
+    run(story())

@@ -172,6 +172,13 @@ def read_launch(folder: RunFolder) -> dict[str, Any]:
     return data
 
 
+def kits_in_use(runs_folder: str) -> list[str]:
+    """The kits with which the runs that are not over were, or shall be, started."""
+    folders = [RunFolder(os.path.join(runs_folder, name)) for name in os.listdir(runs_folder)]
+    waiting = [folder for folder in folders if os.path.exists(folder.file(LAUNCH))]
+    return [str(read_launch(folder).get("kit", "")) for folder in waiting]
+
+
 def write_launch(
     folder: RunFolder,
     attempt: int,

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Iterable
 from typing import Protocol
 
 from outlast.errors import NotFound
-from outlast.journal.watch import Watcher
+from outlast.journal.watch import Change, Watcher
 from outlast.run.folder import END, EVENTS, LOGGED_PREFIX, SOCKET, TIMING, RunFolder
 
 _log = logging.getLogger(__name__)
@@ -75,6 +76,13 @@ class Notices:
             if timer is not None:
                 timer.cancel()
 
+    def look_now(self) -> None:
+        """Tell what has been noticed up to now, also what was going to be told later."""
+        self._tell(self._watcher.read())
+        for run_id in list(self._delayed):
+            self._delayed[run_id].cancel()
+            self._on_delayed(run_id)
+
     def close(self) -> None:
         """Give all descriptors back."""
         if self._resting is not None:
@@ -101,6 +109,9 @@ class Notices:
         changes = self._watcher.read()
         if all(folder != self._runs_folder and name not in _AT_ONCE for folder, name in changes):
             self._rest()
+        self._tell(changes)
+
+    def _tell(self, changes: Iterable[Change]) -> None:
         for folder, name in changes:
             if folder == self._runs_folder:
                 self._on_runs_folder(name)

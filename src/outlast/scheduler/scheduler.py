@@ -24,7 +24,7 @@ from outlast.executors.executor import Executor
 from outlast.executors.local import LocalExecutor
 from outlast.ids import check_run_id
 from outlast.run import state as runs
-from outlast.run.folder import LAUNCH, RunFolder
+from outlast.run.folder import RunFolder
 from outlast.run.spec import RunSpec
 from outlast.run.state import RunState
 from outlast.scheduler import adopt, decisions, launching, machine
@@ -53,6 +53,7 @@ THREADS = 8  # for preparing, launching, looking and stopping
 STORING_THREADS = 2
 RETRY_S = 1.0
 HOUSE_KEEPING_S = 60.0
+CATCH_UP_S = 0.25  # behind a flood of points, an older answer is better than none
 PRINTING = ("command", "interactive", "sweep")  # of these the output is kept within its quota here
 Result = TypeVar("Result")
 
@@ -249,9 +250,8 @@ class Scheduler:
 
     async def state(self, run_id: str) -> RunState | None:
         """The run's state; None when there is no such run."""
-        known = self._states.get(run_id)
-        if known is not None:
-            return known
+        if run_id in self._states:
+            return self._states[run_id]
 
         def read() -> RunState | None:
             with self._database.read() as connection:
@@ -261,6 +261,14 @@ class Scheduler:
                     return None
 
         return await self.in_pool(read)
+
+    async def catch_up(self, run_id: str = "") -> None:
+        """Read what one run, or each, has written up to now: who asks next is told of it."""
+        self._notices.look_now()
+        await asyncio.sleep(0)  # what has just appeared takes its place among the others
+        with contextlib.suppress(TimeoutError, OutlastError):
+            async with asyncio.timeout(CATCH_UP_S):
+                await self._scribe.catch_up(run_id)
 
     async def meet(self, run_id: str) -> bool:
         """Is there such a run after all? A script's own may have come this very moment."""
@@ -295,7 +303,8 @@ class Scheduler:
 
     def runs_of_target(self, name: str) -> tuple[list[str], list[str]]:
         """Ids of the runs that are on a target, and of those that wait for it."""
-        on = [i for i, state in self._states.items() if not state.is_over and self._is_on(i, name)]
+        alive = (run_id for run_id, state in self._states.items() if not state.is_over)
+        on = [run_id for run_id in alive if self._specs[run_id].target == name]
         waiting = [run_id for run_id in on if run_id in self._queue]
         return [run_id for run_id in on if run_id not in self._queue], waiting
 
@@ -303,10 +312,6 @@ class Scheduler:
         """How many nodes of a target runs hold."""
         nodes = self._queue.pools.nodes(target, 1)
         return nodes.busy if nodes is not None else 0
-
-    def _is_on(self, run_id: str, target: str) -> bool:
-        spec = self._specs.get(run_id)
-        return spec is not None and spec.target == target
 
     @property
     def totals(self) -> Totals:
@@ -530,12 +535,9 @@ class Scheduler:
             return compute.every(connection)
 
     def _sweep_kits(self) -> None:
-        used = [self._kit_folder]  # also when it isn't the present one: an upgrade may have begun
-        for name in os.listdir(self._runs_folder):
-            folder = RunFolder(os.path.join(self._runs_folder, name))
-            if os.path.exists(folder.file(LAUNCH)):
-                used.append(str(launching.read_launch(folder).get("kit", "")))
-        kit.sweep(self._settings.home, used)
+        # Also when ours isn't the present one: an upgrade may have begun.
+        kits = [self._kit_folder, *launching.kits_in_use(self._runs_folder)]
+        kit.sweep(self._settings.home, kits)
 
     # --- small things ---
 

@@ -114,6 +114,7 @@ class Scribe:
         self._on_missing = on_missing
         self._loop = asyncio.get_running_loop()
         self._todo: OrderedDict[str, _Desk] = OrderedDict()  # whose turn comes, in order
+        self._at_work: list[str] = []  # whose turn it is
         self._desks: dict[str, _Desk] = {}
         self._wake = threading.Condition()
         self._is_closing = False
@@ -137,6 +138,19 @@ class Scribe:
         with self._wake:
             self._queue(run_id).readers.append(_Reader(is_whole, answer))
         return await answer
+
+    async def catch_up(self, run_id: str = "") -> None:
+        """Read what is waiting to be read now, of all runs, or all that is there of one.
+
+        Nothing is done for a run at which nothing is left to read. Raises as `read`, of one run.
+        """
+        with self._wake:
+            busy = [*self._todo, *self._at_work]
+            is_known = run_id in self._desks
+        if is_known:
+            await self.read(run_id, is_whole=True)
+        elif not run_id:
+            await asyncio.gather(*map(self.read, busy), return_exceptions=True)
 
     async def decide(self, run_id: str, choose: Choice, *, is_synced: bool = False) -> RunState:
         """Append the events that `choose(state)` returns, and return the state after them.
@@ -210,6 +224,7 @@ class Scribe:
     def _next_turns(self) -> list[_Turn]:
         """Who is served in this round; empty when the thread shall end."""
         with self._wake:
+            self._at_work = []
             while not self._todo and not self._is_closing:
                 self._wake.wait()
             if self._is_closing:
@@ -225,6 +240,7 @@ class Scribe:
                 del self._todo[run_id]
                 turns.append(_Turn(desk, desk.wishes, desk.readers))
                 desk.wishes, desk.readers = [], []
+            self._at_work = [turn.desk.folder.run_id for turn in turns]
             return turns
 
     def _round(self, turns: list[_Turn]) -> None:

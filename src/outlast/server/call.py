@@ -56,6 +56,10 @@ class Call(Request):
         """The folder of the run that the path names. Raises NotFound when there is none."""
         return folder_of(self.settings.runs_folder, self.run_id)
 
+    async def catch_up(self) -> None:
+        """Let what is told of the run hold all that was written before this was asked."""
+        await self.parts.scheduler.catch_up(self.run_id)
+
     def query_as(self, shape: type[Shape]) -> Shape:
         """The query, checked. Raises Invalid naming the parameter."""
         pairs = self.query_params.multi_items()

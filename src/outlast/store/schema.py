@@ -12,7 +12,9 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import (
+    INTEGER,
     REAL,
+    TEXT,
     BigInteger,
     Column,
     Double,
@@ -22,7 +24,6 @@ from sqlalchemy import (
     Table,
     Text,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 HEAD = "0005"  # the newest file in migrations/versions/
 
@@ -30,9 +31,9 @@ metadata = MetaData()
 
 # STRICT tables of SQLite know INTEGER, REAL, TEXT and BLOB only. Text is compared by code point on
 # both databases, whatever the locale of the PostgreSQL cluster.
-Whole = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
+Whole = BigInteger().with_variant(INTEGER(), "sqlite")
 Real: Any = Double().with_variant(REAL(), "sqlite")
-String = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+String = Text().with_variant(TEXT(collation="C"), "postgresql")
 Bytes = LargeBinary()
 
 

@@ -73,6 +73,7 @@ def summaries_of(connection: Connection, run_id: str) -> list[dict[str, Any]]:
 
 async def metrics(call: Call) -> Response:
     """The run's series, one line each."""
+    await call.catch_up()
     return json_answer({"series": await call.parts.read(summaries_of, call.run_id)})
 
 
@@ -80,6 +81,7 @@ async def one_series(call: Call) -> Response:
     """The points of one series, sorted by step: those that draw it, or all of them."""
     query = call.query_as(Wanted)
     check_name("name", query.name)
+    await call.catch_up()
     return await call.parts.read(_answer, call.run_id, query)
 
 
@@ -118,6 +120,7 @@ def _values(points: Points) -> list[float | str]:
 
 async def values(call: Call) -> Response:
     """Lists, rows, tables, images and strings that were logged, in order of arrival."""
+    await call.catch_up()
     return json_answer({"values": await call.parts.read(runs.values_of, call.run_id)})
 
 

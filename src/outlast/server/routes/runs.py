@@ -98,6 +98,7 @@ class Nothing(msgspec.Struct, forbid_unknown_fields=True):
 
 async def list_runs(call: Call) -> Response:
     """A page of runs, newest first."""
+    await call.parts.scheduler.catch_up()
     page = await call.parts.read(pages.page, call.query_as(Listing).query())
     return json_answer({"runs": page.rows, "next": page.next})
 
@@ -111,6 +112,7 @@ async def submit_run(call: Call) -> Response:
 
 async def get_run(call: Call) -> Response:
     """A run with its spec, state, series, properties and children."""
+    await call.catch_up()
     full = await call.parts.read(runs.full, call.run_id)
     answer = {
         **full.row,

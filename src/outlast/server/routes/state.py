@@ -32,6 +32,8 @@ async def state(call: Call) -> Response:
     """The state; with `version` and `wait`, once it is another or the time is up."""
     query = call.query_as(Since)
     parts, run_id = call.parts, call.run_id
+    if query.version is None:
+        await call.catch_up()
     await parts.read(runs.key_of, run_id)  # NotFound now, not after waiting
     changes = parts.scheduler.changes
     seconds = min(query.wait, parts.settings.max_wait_s)

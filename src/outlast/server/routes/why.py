@@ -27,6 +27,7 @@ class Explanation(msgspec.Struct):
 async def why(call: Call) -> Response:
     """A sentence, then findings with their evidence, what happens next, and what changes it."""
     folder = call.folder
+    await call.catch_up()
     spec = await call.parts.read(runs.spec_of, folder.run_id)
     _, state = await call.parts.read(runs.state_of, folder.run_id)
     queue = await _place(call, folder.run_id) if state.status in WAITING else None
