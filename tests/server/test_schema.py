@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.scenario.conftest import IS_FULL
 from tests.server.running import running
 
 MAX_EXAMPLES = 15 if IS_FULL else 4
