@@ -19,6 +19,7 @@ import pytest
 
 from outlast.artifacts.blobs import GRACE_S, INCOMING, Blobs
 from outlast.errors import Conflict, Corrupt, DiskFull, Invalid, NotFound, Unreachable
+from tests.artifacts import putting
 
 MB = 1 << 20
 
@@ -332,23 +333,12 @@ def test_a_reflink_shares_blocks_where_the_filesystem_can(tmp_path: Path) -> Non
         subprocess.run(["umount", tmp_path / "disk"], check=True)
 
 
-_PUT_TWENTY = """
-import sys
-from outlast.artifacts.blobs import Blobs
-blobs = Blobs(sys.argv[1])
-with blobs.batch() as batch:
-    for number in range(20):
-        batch.put(sys.argv[2] + "/" + str(number))
-    batch.flush()
-    for number in range(20, 23):
-        batch.put(sys.argv[2] + "/" + str(number))
-"""
 _CALLS = ("write", "fsync", "syncfs", "rename", "unlink", "flock")
 
 
 def _put_under_strace(blobs: Blobs, sources: Path, call: str, inject: str) -> bool:
     """Was the fault injected (and the process ended by it)?"""
-    command = [sys.executable, "-c", _PUT_TWENTY, blobs.folder, str(sources)]
+    command = [sys.executable, putting.__file__, blobs.folder, str(sources)]
     strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}"]
     done = subprocess.run(
         [*strace, "-e", f"inject={call}:{inject}", *command], capture_output=True, timeout=60
@@ -387,7 +377,7 @@ def test_a_fault_at_any_call_leaves_whole_contents_only(tmp_path: Path, fault: s
             assert stored(blobs) <= wanted
             if not fault.startswith("signal") and call != "unlink":
                 assert incoming(blobs) == [], "who told of the fault also cleaned up"
-            _put_under_strace(blobs, sources, "sync", "error=EIO")  # which is never called
+            putting.put_all(blobs.folder, sources)
             assert stored(blobs) == wanted
             shutil.rmtree(blobs.folder)
     assert {call for call, _ in hit} >= {"write", "fsync", "syncfs", "rename", "flock"}
