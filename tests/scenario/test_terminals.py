@@ -33,6 +33,7 @@ NUMBERS = """
 import os, select, sys, tty
 tty.setraw(0)
 keys = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+open(sys.argv[2]).close()
 number = 0
 while True:
     os.write(1, b"".join(b"L%08d\\r\\n" % n for n in range(number, number + 10)))
@@ -155,8 +156,11 @@ def test_no_line_and_no_key_is_lost_or_doubled_over_any_cuts(tmp_path: Path) -> 
         bench = Bench(tmp_path, "--allowed-hosts", f"127.0.0.1:{proxy.port}")
         try:
             ports["server"] = bench.server.port
-            keys = tmp_path / "keys"
-            client = bench.client(bench.python(NUMBERS, str(keys)), proxy.port)
+            keys, begin = tmp_path / "keys", tmp_path / "begin"
+            os.mkfifo(begin)
+            client = bench.client(bench.python(NUMBERS, str(keys), str(begin)), proxy.port)
+            client.until(lambda: client.half.is_live)
+            begin.write_bytes(b"")
             # Setting a terminal to raw throws away what was typed before.
             client.until_drawn(b"L00000000")
             is_calm = False

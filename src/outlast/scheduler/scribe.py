@@ -139,16 +139,16 @@ class Scribe:
             self._queue(run_id).readers.append(_Reader(is_whole, answer))
         return await answer
 
-    async def catch_up(self, run_id: str = "") -> None:
-        """Read what is waiting to be read now, of all runs, or all that is there of one.
+    async def catch_up(self, run_id: str = "", *, is_whole: bool = False) -> None:
+        """Read what is there of one run, or of every one that waits to be read; see `read`.
 
-        Nothing is done for a run at which nothing is left to read. Raises as `read`, of one run.
+        Nothing is done for a run that is over and read. Raises as `read`, of one run.
         """
         with self._wake:
             busy = [*self._todo, *self._at_work]
             is_known = run_id in self._desks
         if is_known:
-            await self.read(run_id, is_whole=True)
+            await self.read(run_id, is_whole=is_whole)
         elif not run_id:
             await asyncio.gather(*map(self.read, busy), return_exceptions=True)
 
