@@ -7,6 +7,7 @@ starts a server or a scheduler runs on SQLite, or on each kind when it is marked
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import shutil
@@ -73,6 +74,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest begin first, so that no worker ends alone with one of them."""
     items.sort(key=lambda item: item.get_closest_marker("longest") is None)
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests are never garbage, and were looked at by every full collection."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
-from outlast.server.process import main
+gc.disable()  # until all is imported, see process.py: a tenth of the start
+
+from outlast.server.process import main  # noqa: E402
 
 sys.exit(main(sys.argv[1:]))

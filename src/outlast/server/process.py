@@ -8,6 +8,7 @@ live apart. It exits with ALREADY_RUNNING when another server has the workspace.
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 import traceback
@@ -42,6 +43,8 @@ def main(arguments: Sequence[str]) -> int:
         # Imported now: a second server has found out by here that it isn't wanted.
         from outlast.server.serving import listen, serve
 
+        gc.freeze()  # what is imported never becomes garbage
+        gc.enable()
         secret = token(settings.home)
         with listen(settings, is_port_chosen=found["port"].source != "default") as socket:
             return serve(settings, socket, secret, lock)

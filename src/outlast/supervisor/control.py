@@ -20,6 +20,7 @@ from outlast.errors import Unreachable
 from outlast.run.folder import SOCKET, RunFolder
 from outlast.supervisor.loop import Loop
 
+_MAKING = f"{SOCKET}.making"
 _REQUEST_BYTES = 64 << 10
 _ANSWER_BYTES = 16 << 20
 _CLIENTS = 16
@@ -68,9 +69,9 @@ def ask(folder: RunFolder, request: Dict[str, Any], timeout_s: float) -> Answer:
         os.close(place)
 
 
-def _short(place: int) -> str:
+def _short(place: int, name: str = SOCKET) -> str:
     # A socket's path has room for 107 bytes; a run's folder may lie deeper.
-    return f"/proc/self/fd/{place}/{SOCKET}"
+    return f"/proc/self/fd/{place}/{name}"
 
 
 class Control:
@@ -86,21 +87,25 @@ class Control:
         self._clients: Dict[int, Asker] = {}
 
     def open(self) -> None:
-        """Listen, in place of whoever listened before. Raises OSError."""
+        """Listen, in place of whoever listened before. Raises OSError.
+
+        Where the socket can be seen, somebody listens: it gets its name only then.
+        """
         if self._socket is not None:
             return
         place = os.open(self._folder.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         flags = _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK
         socket = _socket.socket(_socket.AF_UNIX, flags)
         try:
-            if os.path.lexists(self._folder.file(SOCKET)):
-                os.unlink(self._folder.file(SOCKET))
+            if os.path.lexists(self._folder.file(_MAKING)):
+                os.unlink(self._folder.file(_MAKING))
             before = os.umask(0o177)
             try:
-                socket.bind(_short(place))
+                socket.bind(_short(place, _MAKING))
             finally:
                 os.umask(before)
             socket.listen(_CLIENTS)
+            os.rename(self._folder.file(_MAKING), self._folder.file(SOCKET))
         except OSError:
             socket.close()
             raise
