@@ -14,6 +14,7 @@ import sqlite3
 LOG_LIMIT_BYTES = 64 << 20  # a reader that never ends keeps the log from starting over
 ROOM_BYTES = 2 << 20  # kept free: dozens of ends of runs
 TAKEN_BYTES = 4 << 20  # asked of the disk at a time
+PLENTY_BYTES = 4 << 30  # a disk with so much is not about to be full: nothing is asked of it
 
 
 def look_after(connection: sqlite3.Connection, path: str) -> None:
@@ -25,12 +26,13 @@ def look_after(connection: sqlite3.Connection, path: str) -> None:
         log_bytes = os.stat(f"{path}-wal").st_size
     except FileNotFoundError:
         return
+    disk = os.statvfs(path)
     if log_bytes > LOG_LIMIT_BYTES:
         _empty_log(connection, "TRUNCATE")
+    elif not 4 * TAKEN_BYTES < disk.f_bavail * disk.f_frsize < PLENTY_BYTES:
+        return
     elif log_bytes < ROOM_BYTES or _free_bytes(connection) < ROOM_BYTES:
-        disk = os.statvfs(path)
-        if disk.f_bavail * disk.f_frsize > 4 * TAKEN_BYTES:
-            _take(connection)
+        _take(connection)
 
 
 def use(connection: sqlite3.Connection, _path: str) -> None:
