@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 
 
@@ -13,6 +12,8 @@ def main() -> int:
 
         print(f"outlast {__version__}")
         return 0
+    import gc
+
     from outlast.cli.main import main as run
 
     try:

@@ -53,7 +53,7 @@ def opened(place: Place, tmp_path: Path) -> Iterator[Lab]:
 @pytest.fixture
 def page() -> Iterator[Page]:
     with sync_playwright() as playwright:
-        browser = launch(playwright)
+        browser = launch(playwright.chromium)
         made = browser.new_page(viewport={"width": 1280, "height": 900})
         made.set_default_timeout(SEEN_MS)
         yield made

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright
+from playwright.sync_api import Browser, BrowserContext, BrowserType, ConsoleMessage, Page
 
 from tests.server.running import Server
 
@@ -28,10 +28,10 @@ def program() -> str | None:
     return shutil.which("chromium") or shutil.which("chromium-browser")
 
 
-def launch(playwright: Playwright) -> Browser:
+def launch(chromium: BrowserType, *more: str) -> Browser:
     # REBOUND stands for a name whose owner lets it point here all of a sudden.
     rule = f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1"
-    return playwright.chromium.launch(executable_path=program(), args=[*ARGUMENTS, rule])
+    return chromium.launch(executable_path=program(), args=[*ARGUMENTS, rule, *more])
 
 
 class Watched:

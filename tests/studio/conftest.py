@@ -21,7 +21,7 @@ def browser() -> Iterator[Browser]:
     if Studio().index is None:
         pytest.skip("the studio isn't built: scripts/studio")
     with sync_playwright() as playwright:
-        launched = launch(playwright)
+        launched = launch(playwright.chromium)
         yield launched
         launched.close()
 

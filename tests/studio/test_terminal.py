@@ -17,7 +17,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.server.running import Server, running
-from tests.studio.browser import Watched, free_port, watched
+from tests.studio.browser import Watched, free_port, launch, watched
 
 WAIT_MS = 15_000
 LOGIN_SHELL_MS = 90_000  # whatever the files of its owner do first
@@ -263,6 +263,27 @@ def test_wide_characters_colours_and_modes_are_right_after_a_reload(
         wait_for(page, "^marked")
         check_same(page, session_id)
         assert page.evaluate("document.querySelector('.box').terminal.modes.bracketedPasteMode")
+
+
+DRAWN = """(text) => {
+  const spans = [...document.querySelectorAll('.xterm-rows span')];
+  const one = spans.find((span) => span.textContent === text);
+  return one ? [getComputedStyle(one).color, getComputedStyle(one).backgroundColor] : null;
+}"""
+
+
+def test_without_webgl_the_page_draws_the_same_colours(browser: Browser, server: Server) -> None:
+    """A browser on a remote desktop, or with a driver that isn't trusted, has none."""
+    plain = launch(browser.browser_type, "--disable-3d-apis", "--disable-software-rasterizer")
+    with contextlib.closing(plain), watched(plain, server) as person, session(server) as session_id:
+        person.log_in()
+        page = opened(person, session_id)
+        assert not page.evaluate("!!document.createElement('canvas').getContext('webgl2')")
+        wait_for(page, r"^\$")
+        typed(page, r"printf '\033[38;2;250;10;20;48;2;1;2;200mtrue\033[0m colour\n'" "\n")
+        wait_for(page, "^true colour")
+        page.wait_for_function(DRAWN, arg="true")
+        assert page.evaluate(DRAWN, "true") == ["rgb(250, 10, 20)", "rgb(1, 2, 200)"]
 
 
 def test_what_a_program_asked_before_a_reload_is_not_answered_again(

@@ -232,4 +232,5 @@ def test_killed_at_any_step_the_outcome_is_true_or_lost(run: Run, call: str, whe
     if exited[0].code is not None:
         assert {event.cause for event in ended} == {"exit_code"}
         assert {event.code for event in exited} == {5}
-    assert len(run.of(ev.Started)) == 1
+    is_begun = (call, when) != ("rename", 1)  # that one gives its socket the name
+    assert len(run.of(ev.Started)) == is_begun
