@@ -280,10 +280,10 @@ def test_without_webgl_the_page_draws_the_same_colours(browser: Browser, server:
         page = opened(person, session_id)
         assert not page.evaluate("!!document.createElement('canvas').getContext('webgl2')")
         wait_for(page, r"^\$")
-        typed(page, r"printf '\033[38;2;250;10;20;48;2;1;2;200mtrue\033[0m colour\n'" "\n")
+        typed(page, r"printf '\033[38;2;250;240;20;48;2;1;2;60mtrue\033[0m colour\n'" "\n")
         wait_for(page, "^true colour")
         page.wait_for_function(DRAWN, arg="true")
-        assert page.evaluate(DRAWN, "true") == ["rgb(250, 10, 20)", "rgb(1, 2, 200)"]
+        assert page.evaluate(DRAWN, "true") == ["rgb(250, 240, 20)", "rgb(1, 2, 60)"]
 
 
 def test_what_a_program_asked_before_a_reload_is_not_answered_again(
