@@ -6,6 +6,8 @@ Every line that it shows of a run comes from the run or from the verb that it na
 from __future__ import annotations
 
 import importlib.util
+import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -53,6 +55,8 @@ def demonstrate() -> int:
     _heading(f"outlast metrics {runs[1].id} accuracy --plot")
     _plot(runs[1], "accuracy")
     click.echo(NEXT.format(last=runs[1].id, scripts=SCRIPTS))
+    if shutil.which("outlast") is None:
+        click.echo(f"`outlast` isn't on the PATH here: it is {os.path.abspath(sys.argv[0])}")
     return exits.OK if all(handle.status == "Completed" for handle in runs) else exits.FAILED
 
 

@@ -50,10 +50,11 @@ def _by_limit(evidence: Evidence) -> tuple[str, tuple[Fact, ...]] | None:
     if reached is None or reached.event.limit != "memory_bytes":
         return None
     event: ev.LimitReached = reached.event
-    claim = (
-        f"It ran out of memory: its processes together used {size(event.observed)}, "
-        f"and its limit (memory_bytes) is {size(event.allowed)}."
-    )
+    allowed = size(event.allowed)
+    told = f"used {size(event.observed)}, and its limit (memory_bytes) is {allowed}"
+    if event.observed < event.allowed:  # where the kernel ends them, they never hold more
+        told = f"wanted more than {allowed}, its limit (memory_bytes)"
+    claim = f"It ran out of memory: its processes together {told}."
     return claim, (fact(reached, "the limit was reached"),)
 
 
