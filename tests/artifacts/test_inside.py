@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import socket
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -231,8 +232,15 @@ def test_a_walk_asks_before_it_enters(tree: Path) -> None:
     assert asked == [(), ("a",)]
 
 
-def test_a_walk_of_a_deep_tree_needs_few_descriptors(tmp_path: Path) -> None:
-    here = os.open(tmp_path, os.O_RDONLY)
+@pytest.fixture
+def deep(tmp_path: Path) -> Iterator[Path]:
+    """For a tree that pytest's own clean-up couldn't descend."""
+    yield tmp_path
+    subprocess.run(["rm", "-rf", str(tmp_path)], check=True)
+
+
+def test_a_walk_of_a_deep_tree_needs_few_descriptors(deep: Path) -> None:
+    here = os.open(deep, os.O_RDONLY)
     for _ in range(1500):
         os.mkdir("d", dir_fd=here)
         below = os.open("d", os.O_RDONLY, dir_fd=here)
@@ -240,12 +248,12 @@ def test_a_walk_of_a_deep_tree_needs_few_descriptors(tmp_path: Path) -> None:
         here = below
     os.close(os.open("leaf", os.O_CREAT | os.O_WRONLY, dir_fd=here))
     os.close(here)
-    (found,) = walk_beneath(str(tmp_path))
+    (found,) = walk_beneath(str(deep))
     assert len(found.names) == 1501
 
 
-def test_a_folder_that_cannot_be_read_is_said(tmp_path: Path) -> None:
-    here = os.open(tmp_path, os.O_RDONLY)
+def test_a_folder_that_cannot_be_read_is_said(deep: Path) -> None:
+    here = os.open(deep, os.O_RDONLY)
     for _ in range(20):  # deeper than a path may be long
         os.mkdir("d" * 250, dir_fd=here)
         below = os.open("d" * 250, os.O_RDONLY, dir_fd=here)
@@ -253,7 +261,7 @@ def test_a_folder_that_cannot_be_read_is_said(tmp_path: Path) -> None:
         here = below
     os.close(here)
     with pytest.raises(Invalid):
-        list(walk_beneath(str(tmp_path)))
+        list(walk_beneath(str(deep)))
 
 
 @contextlib.contextmanager
