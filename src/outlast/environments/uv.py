@@ -31,7 +31,10 @@ _PIP_SETTINGS = {
     "extra-index-url": "UV_INDEX",
     "find-links": "UV_FIND_LINKS",
     "no-index": "UV_NO_INDEX",
+    "cert": "SSL_CERT_FILE",
 }
+# Whom the machine trusts, as pip does; uv by itself trusts a list of its own.
+_TRUSTED = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
 _PIP_FILES = ("/etc/pip.conf", "~/.pip/pip.conf", "~/.config/pip/pip.conf")
 
 
@@ -59,6 +62,8 @@ def clean(environ: Mapping[str, str]) -> Dict[str, str]:
     kept = {name: value for name, value in environ.items() if name not in _LEFT_OUT}
     for name, value in _from_pip(kept).items():
         kept.setdefault(name, value)
+    if any(map(os.path.exists, _TRUSTED)):
+        kept.setdefault("UV_SYSTEM_CERTS", "1")
     kept.update(UV_NO_PROGRESS="1", NO_COLOR="1", UV_PYTHON_INSTALL_BIN="0")
     return kept
 
