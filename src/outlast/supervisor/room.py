@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Dict
+from typing import Callable, Dict
 
 from outlast.run import folder as names
 from outlast.run.folder import RunFolder
@@ -46,19 +46,20 @@ class Room:
         """The run is over: keep none of it."""
         for path in self._growing:
             if path in self._sizes:
-                try:
-                    os.truncate(path, os.stat(path).st_size)
-                except OSError as error:
-                    complain(f"room set aside for {path} isn't given back: {error.strerror}")
+                _with(path, lambda fd: os.ftruncate(fd, os.fstat(fd).st_size))
 
 
 def _set_aside(path: str, start: int, flags: int = 0) -> None:
+    _with(path, lambda fd: kernel.reserve(fd, start, _ROOM_BYTES), flags)
+
+
+def _with(path: str, work: Callable[[int], None], flags: int = 0) -> None:
     try:
         fd = os.open(path, _FLAGS | flags, 0o600)
         try:
-            kernel.reserve(fd, start, _ROOM_BYTES)
+            work(fd)
         finally:
             os.close(fd)
     except OSError as error:
         if error.errno != errno.EOPNOTSUPP:
-            complain(f"no room is set aside for {path}: {error.strerror}")
+            complain(f"room beside {path}: {error.strerror}")
