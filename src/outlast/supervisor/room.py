@@ -2,7 +2,7 @@
 
 A program without room for a traceback dies silently, and a run whose end can't be written down is
 never over. So a little is set aside beyond the end of what they are written to, and given back at
-the end. Nothing is promised where the file system can't do that.
+the end. Nothing is promised where the file system can't do that, or has no room now.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from outlast.supervisor import durable, kernel
 from outlast.supervisor.complaint import complain
 
 _ROOM_BYTES = 16 << 10
+_NOT_TO_BE_HAD = (errno.EOPNOTSUPP, errno.ENOSPC, errno.EDQUOT)
 _FLAGS = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -61,5 +62,5 @@ def _with(path: str, work: Callable[[int], None], flags: int = 0) -> None:
         finally:
             os.close(fd)
     except OSError as error:
-        if error.errno != errno.EOPNOTSUPP:
+        if error.errno not in _NOT_TO_BE_HAD:
             complain(f"room beside {path}: {error.strerror}")
