@@ -79,8 +79,10 @@ def test_a_full_disk_without_that_room_delays_the_end_and_loses_nothing(small: R
     ended = small.ended()
     assert small.wait(ev.Exited).code == 5
     assert ended.cause == "exit_code"
-    assert small.kinds() == ["supervised", "started", "exited", "warned", "tree_ended", "ended"]
-    assert small.wait(ev.Warned).code == "disk_full"
+    # Any process that is killed for memory meanwhile, as by another test, is a warning, too.
+    told = [kind for kind in small.kinds() if kind != "warned"]
+    assert told == ["supervised", "started", "exited", "tree_ended", "ended"]
+    assert "disk_full" in [warned.code for warned in small.of(ev.Warned)]
 
 
 def until_full(run: Run) -> None:
@@ -172,7 +174,7 @@ def test_without_a_cgroup_the_resident_memory_is_added_up(run: Run) -> None:
 
 @pytest.fixture
 def cgroup(tmp_path: Path) -> Iterator[Path]:
-    group = MEMORY / f"outlast-test-{os.getpid()}"
+    group = MEMORY / f"test-{os.getpid()}"  # nobody's own limit
     try:
         group.mkdir()
         (group / "memory.limit_in_bytes").write_text(str(64 << 20))

@@ -45,7 +45,7 @@ class Limits:
     def rejoin_cgroup(self, pid: int) -> None:
         """The cgroup that a supervisor which was killed had made for this process."""
         group = memory.of(pid)
-        if group is not None and os.path.basename(group.path) == f"outlast-{self._group_name}":
+        if group is not None and os.path.basename(group.path) == memory.PREFIX + self._group_name:
             self.cgroup = group
 
     def watch(self, main: Identity) -> None:

@@ -15,6 +15,7 @@ from outlast.supervisor.loop import now_s
 from outlast.supervisor.tree import plain
 
 LOOK_S = 0.5
+PREFIX = "outlast-"  # of the cgroup of a run with a limit of memory
 _ROOT = "/sys/fs/cgroup"
 _KMSG_RECORD_BYTES = 8192  # the kernel's own limit of a record
 
@@ -56,7 +57,7 @@ def limited(name: str, limit_bytes: int) -> Optional[Cgroup]:
     own = of(os.getpid())
     if own is None:
         return None
-    group = Cgroup(os.path.join(own.path, f"outlast-{name}"), own.version)
+    group = Cgroup(os.path.join(own.path, PREFIX + name), own.version)
     first, swap = (
         ("memory.max", "memory.swap.max")
         if own.version == 2
@@ -133,20 +134,35 @@ class Witness:
         return {}
 
     def others(self) -> str:
-        """The kernel's last word on any process that it killed for memory since the start."""
-        return kernel_line(0, self._began_s)
+        """The kernel's last word on a process that it killed for memory since the start.
+
+        It may be anybody's: only those of other runs that have a limit of their own are left out.
+        """
+        own = os.path.basename(self._group.path) if self._group is not None else ""
+        return kernel_line(0, self._began_s, own)
 
 
-def kernel_line(pid: int, began_s: float) -> str:
-    """The kernel's last message since `began_s` about killing `pid` (0: any) for memory, or ""."""
+def kernel_line(pid: int, began_s: float, own: str = "") -> str:
+    """The kernel's last message since `began_s` about killing `pid` for memory, or "".
+
+    0 is any process, but for those in the cgroup of another run than `own`.
+    """
     # The log's clock stands still while the machine sleeps, so this reaches back too far at worst.
     since_us = int((time.monotonic() - (now_s() - began_s) - 1.0) * 1e6)
     wanted = f"Killed process {pid} (" if pid else "Killed process "
-    found = ""
+    found, others = "", set()
     for t_us, text in _kernel_log():
-        if t_us >= since_us and wanted in text and "memory" in text.lower():
+        group = os.path.basename(_between(text, "task_memcg=", ","))
+        if group.startswith(PREFIX) and group != own:
+            others.add(_between(text, ",pid=", ","))
+        is_told = t_us >= since_us and wanted in text and "memory" in text.lower()
+        if is_told and (pid or _between(text, "Killed process ", " ") not in others):
             found = text
     return found
+
+
+def _between(text: str, before: str, behind: str) -> str:
+    return text.partition(before)[2].partition(behind)[0]
 
 
 def _kernel_log() -> List[Tuple[int, str]]:
