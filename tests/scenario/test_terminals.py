@@ -304,7 +304,7 @@ def test_a_slow_viewer_costs_the_driver_nothing_and_is_told_what_it_skipped(benc
     driver = bench.client(session, who="driver")
     driver.until_drawn(b"ready")
     viewer = bench.client(session, role="viewer", who="viewer", bytes_a_second=1_000_000)
-    viewer.until(lambda: viewer.half.is_online)
+    viewer.until(lambda: viewer.half.is_live)  # with a screen of before, not one of the end
     driver.type(b"\n")
     began = time.monotonic()
     while b" ms" not in driver.drawn[-40:]:
