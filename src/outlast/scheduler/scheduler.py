@@ -53,7 +53,6 @@ THREADS = 8  # for preparing, launching, looking and stopping
 STORING_THREADS = 2
 RETRY_S = 1.0
 HOUSE_KEEPING_S = 60.0
-CATCH_UP_S = {True: 0.25, False: 2.0}  # to the last point; behind a flood of them, to the state
 PRINTING = ("command", "interactive", "sweep")  # of these the output is kept within its quota here
 Result = TypeVar("Result")
 
@@ -266,11 +265,7 @@ class Scheduler:
         """Read what one run, or each, has written up to now: who asks next is told of it."""
         self._notices.look_now()
         await asyncio.sleep(0)  # what has just appeared takes its place among the others
-        for is_whole, seconds in CATCH_UP_S.items():
-            with contextlib.suppress(TimeoutError, OutlastError):
-                async with asyncio.timeout(seconds):
-                    await self._scribe.catch_up(run_id, is_whole=is_whole)
-                    return
+        await self._scribe.catch_up(run_id)
 
     async def meet(self, run_id: str) -> bool:
         """Is there such a run after all? A script's own may have come this very moment."""

@@ -16,7 +16,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -39,6 +39,9 @@ Choice = Callable[[RunState], Sequence[ev.Event]]
 FIRST_RETRY_S = 0.5
 LAST_RETRY_S = 30.0
 RUNS_AT_ONCE = 16  # in one transaction
+# How long it is caught up with what was logged, and with the state.
+WHOLE_S = 0.25
+STORY_S = 2.0
 
 
 class News(NamedTuple):
@@ -139,18 +142,19 @@ class Scribe:
             self._queue(run_id).readers.append(_Reader(is_whole, answer))
         return await answer
 
-    async def catch_up(self, run_id: str = "", *, is_whole: bool = False) -> None:
-        """Read what is there of one run, or of every one that waits to be read; see `read`.
+    async def catch_up(self, run_id: str = "") -> None:
+        """Read what is there of one run, or of every one that waits to be read.
 
-        Nothing is done for a run that is over and read. Raises as `read`, of one run.
+        All of it, or when that takes longer than WHOLE_S, as behind a flood of points, what makes
+        the state; for STORY_S at most. Nothing is done for a run that is over and read.
         """
         with self._wake:
-            busy = [*self._todo, *self._at_work]
+            waiting = [*self._todo, *self._at_work]
             is_known = run_id in self._desks
-        if is_known:
-            await self.read(run_id, is_whole=is_whole)
-        elif not run_id:
-            await asyncio.gather(*map(self.read, busy), return_exceptions=True)
+        if not run_id:
+            await _within(STORY_S, *map(self.read, waiting))
+        elif is_known and not await _within(WHOLE_S, self.read(run_id, is_whole=True)):
+            await _within(STORY_S, self.read(run_id))
 
     async def decide(self, run_id: str, choose: Choice, *, is_synced: bool = False) -> RunState:
         """Append the events that `choose(state)` returns, and return the state after them.
@@ -358,6 +362,15 @@ class Scribe:
     def _call(self, function: Callable[..., object], *arguments: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
             self._loop.call_soon_threadsafe(function, *arguments)
+
+
+async def _within(seconds: float, *reads: Awaitable[RunState]) -> bool:
+    """Have they all ended in time? What failed is told to whoever needs it, and tried again."""
+    try:
+        await asyncio.wait_for(asyncio.gather(*reads, return_exceptions=True), seconds)
+    except TimeoutError:
+        return False
+    return True
 
 
 def append_decisions(
