@@ -13,6 +13,12 @@ from typing import Dict, Iterable, List, NamedTuple, Optional, Set
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _CMDLINE_BYTES = 64 << 10
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+# The variables that tell a process which run or session it belongs to: none is handed on to a job
+# or session that it asks for.
+OF_ITS_RUN = (
+    "OUTLAST_RUN", "OUTLAST_ATTEMPT", "OUTLAST_OUTPUTS", "OUTLAST_CONTEXT", "OUTLAST_SESSION",
+    "AZUREML_RUN_ID",
+)  # fmt: skip
 
 
 class Identity(NamedTuple):

@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-# What tells a process which run or session it belongs to: a job belongs to its own.
-_OF_ITS_RUN = (
-    "OUTLAST_RUN", "OUTLAST_ATTEMPT", "OUTLAST_OUTPUTS", "OUTLAST_CONTEXT", "OUTLAST_SESSION",
-    "AZUREML_RUN_ID",
-)  # fmt: skip
+from outlast.process import OF_ITS_RUN
 
 
 def environ(variables: Mapping[str, str]) -> dict[str, str]:
@@ -21,7 +17,7 @@ def environ(variables: Mapping[str, str]) -> dict[str, str]:
     kept = {
         name: value
         for name, value in variables.items()
-        if not name.startswith(_OF_ITS_RUN)
+        if not name.startswith(OF_ITS_RUN)
         and name not in ("OUTLAST_DETACHED", "OUTLAST_TOKEN")
         # What isn't UTF-8 can't travel as JSON; such a variable is inherited by accident.
         and is_text(name + value)

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from outlast.errors import Conflict, Invalid
 from outlast.ids import new_run_id
+from outlast.process import OF_ITS_RUN
 from outlast.run import redact
 from outlast.run.folder import LAUNCH, SPEC, WORK, RunFolder
 from outlast.run.spec import Limits, Policy, Resources, RunSpec, Source, Terminal
@@ -40,10 +41,6 @@ _OTHER_TERMINALS = frozenset(
         "TERM_SESSION_ID", "TERMCAP", "TERMINFO", "TMUX", "TMUX_PANE", "VTE_VERSION",
         "WEZTERM_PANE", "WINDOW", "WINDOWID", "WT_SESSION", "XTERM_VERSION", "ZELLIJ",
     )
-)  # fmt: skip
-_OF_ITS_RUN = (
-    "OUTLAST_RUN", "OUTLAST_ATTEMPT", "OUTLAST_OUTPUTS", "OUTLAST_CONTEXT", "OUTLAST_SESSION",
-    "AZUREML_RUN_ID",
 )  # fmt: skip
 _NO_SHELLS = ("nologin", "false", "sync", "halt", "shutdown")
 
@@ -150,7 +147,7 @@ def _own_place(asked: Asked) -> _Place:
 def _own(asked: Asked) -> dict[str, str]:
     """The environment of who asks; who sits in a session or a run opens a session of its own."""
     environ = own_environ() if asked.environ is None else asked.environ
-    return {name: value for name, value in environ.items() if not name.startswith(_OF_ITS_RUN)}
+    return {name: value for name, value in environ.items() if not name.startswith(OF_ITS_RUN)}
 
 
 def own_environ() -> dict[str, str]:
