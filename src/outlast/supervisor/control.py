@@ -18,9 +18,10 @@ from typing import Any, Callable, Dict, NamedTuple, Optional
 
 from outlast.errors import Unreachable
 from outlast.run.folder import SOCKET, RunFolder
+from outlast.supervisor.durable import making_of
 from outlast.supervisor.loop import Loop
 
-_MAKING = f"{SOCKET}.making"
+_MAKING = making_of(SOCKET)
 _REQUEST_BYTES = 64 << 10
 _ANSWER_BYTES = 16 << 20
 _CLIENTS = 16

@@ -18,6 +18,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional
 
 from outlast.run.folder import LOGGED_PREFIX, RunFolder
 from outlast.supervisor import outputs
+from outlast.supervisor.durable import making_of
 from outlast.supervisor.outputs import MAX_FILES, Place, Signature
 
 INVENTORY = "inventory"
@@ -172,7 +173,7 @@ def save(folder: RunFolder, attempt: int, inventory: Inventory) -> None:
     if is_plain and not inventory.files and not inventory.logged_bytes and not inventory.refused:
         return
     data = {"attempt": attempt, **inventory._asdict(), "files": len(inventory.files)}
-    making = folder.file(INVENTORY + ".making")
+    making = making_of(folder.file(INVENTORY))
     # Not synced: after a power loss there is nothing to take over.
     with open(os.open(making, _MAKE, 0o600), "wb") as file:
         file.write(json.dumps(data).encode() + b"\n")
