@@ -37,11 +37,10 @@ def _listed(blobs: Blobs, digest: str) -> Snapshot:
 
 
 async def _of(call: Call) -> Snapshot:
-    full = await call.parts.read(runs.full, call.run_id)
-    digest = (full.spec.get("source") or {}).get("digest")
-    if not digest:
+    source = (await call.parts.read(runs.spec_of, call.run_id)).source
+    if source is None or not source.digest:
         raise NotFound(f"run {call.run_id} has no snapshot: it runs where its code stands")
-    return await call.parts.in_thread(_listed, call.parts.blobs, digest)
+    return await call.parts.in_thread(_listed, call.parts.blobs, source.digest)
 
 
 async def snapshot_files(call: Call) -> Response:
