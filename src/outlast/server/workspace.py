@@ -7,7 +7,6 @@ gone. `token` (0600) is made at the first start and stays.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
@@ -62,8 +61,10 @@ class Lock:
         """Is the workspace still where it was? It may have been removed, moved or replaced."""
         try:
             found = os.stat(os.path.join(self.home, LOCK))
-        except OSError as error:
-            return error.errno not in (errno.ENOENT, errno.ENOTDIR)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:  # nobody can tell just now
+            return True
         return os.path.samestat(found, os.fstat(self.fd))
 
     def release(self) -> None:
