@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import multiprocessing
 import os
 import signal
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from outlast.errors import Unreachable
@@ -31,6 +29,7 @@ from outlast.run.state import (
 from outlast.store import manifests, runs, schema
 from outlast.store.database import Database
 from outlast.store.ingest import Ingest
+from tests.store.dying import die_at
 from tests.store.folders import T_NS, Written, point
 from tests.store.stored import row, snapshot, values
 
@@ -74,14 +73,7 @@ def test_two_ingesters_store_once(database_url: str, tmp_path: Path) -> None:
 def ingest_and_be_killed(url: str, folder: str, left: int) -> None:
     """In a process of its own: kill -9 before the statement (or the commit) number `left`."""
     opened = Database.open(url)
-    statements = itertools.count(1)
-
-    def count_down(*_: object) -> None:
-        if next(statements) == left:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    sa.event.listen(sa.Engine, "before_cursor_execute", count_down)
-    sa.event.listen(sa.Engine, "commit", count_down)
+    die_at(left, "commit")
     Ingest(opened).run(RunFolder(folder))
 
 

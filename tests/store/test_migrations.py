@@ -17,6 +17,7 @@ from outlast.store import pages, schema
 from outlast.store.database import Database, metadata, revision
 from outlast.store.migrations import upgrade
 from outlast.store.pages import Query
+from tests.store.dying import ROOT
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "store"
 
@@ -117,26 +118,17 @@ def test_opening_again_migrates_nothing(database_url: str) -> None:
 
 # Opens each database that it is told in a process of its own, which is killed at a statement.
 KILLED = """
-import os, signal, sys
-import sqlalchemy as sa
+import os, sys
 import outlast.store.migrations
 from outlast.store.database import Database
-
-def open_and_die(url, left):
-    def count_down(*_):
-        nonlocal left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    sa.event.listen(sa.Engine, "before_cursor_execute", count_down)
-    Database.open(url).close()
+from tests.store.dying import die_at
 
 for line in sys.stdin:
     url, left = line.split()
     pid = os.fork()
     if pid == 0:
-        open_and_die(url, int(left))
+        die_at(int(left))
+        Database.open(url).close()
         os._exit(0)
     print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """
@@ -146,7 +138,11 @@ for line in sys.stdin:
 def test_killed_at_any_statement_it_is_the_old_schema_or_the_new(tmp_path: Path) -> None:
     statements = 0
     with subprocess.Popen(
-        [sys.executable, "-c", KILLED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", KILLED],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
     ) as opener:
         assert opener.stdin is not None
         assert opener.stdout is not None

@@ -17,6 +17,7 @@ from outlast.store import deletion, pages, runs, schema
 from outlast.store.database import Database
 from outlast.store.ingest import Ingest
 from outlast.store.pages import Query
+from tests.store.dying import ROOT
 from tests.store.folders import T_NS, Written, point
 
 
@@ -321,22 +322,14 @@ def test_a_run_of_the_same_id_shares_nothing_with_the_deleted_one(
 
 
 KILLED = """
-import os, signal, sys
-import sqlalchemy as sa
+import sys
 from outlast.store import deletion
 from outlast.store.database import Database
+from tests.store.dying import die_at
 
 deletion.PURGED_AT_ONCE = 2
 database = Database.open(sys.argv[1])
-left = int(sys.argv[2])
-
-def count_down(*_):
-    global left
-    left -= 1
-    if left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-sa.event.listen(sa.Engine, "before_cursor_execute", count_down)
+die_at(int(sys.argv[2]))
 deletion.delete(database, "a")
 """
 
@@ -352,7 +345,8 @@ def test_a_killed_deletion_goes_on(tmp_path: Path, statement: int) -> None:
     written.log_metric("loss", 1, 2)
     written.log(*({"k": "list", "n": "l", "v": [i]} for i in range(5)))
     Ingest(opened).run(written.folder)
-    ended = subprocess.run([sys.executable, "-c", KILLED, url, str(statement)], check=False)
+    command = [sys.executable, "-c", KILLED, url, str(statement)]
+    ended = subprocess.run(command, check=False, cwd=ROOT)
     assert ended.returncode in (0, -9)
     if ids(opened) == []:
         deletion.purge(opened)
